@@ -1,0 +1,141 @@
+"""Where console bytes come from and where they go to."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, Protocol
+
+import serial
+
+from pytest_shepherd_hil.errors import ConsoleError, HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Port", "PortLostError", "SerialPort"]
+
+
+class PortLostError(ConsoleError):
+    """The port went away while it was in use: adapter unplugged, server gone."""
+
+
+class Port(Protocol):
+    """A console's two directions. One thread reads; any thread may write, break, cancel and close."""
+
+    def read(self, timeout_s: float) -> bytes:
+        """What has come in, at least one byte; empty after ``timeout_s`` seconds of silence or after :meth:`cancel`.
+
+        Raises:
+            PortLostError: the port is gone.
+        """
+
+    def write(self, data: bytes) -> None:
+        """Send bytes to the board.
+
+        Raises:
+            PortLostError: the port is gone.
+            ConsoleError: this port cannot be written to, or does not take the bytes in time.
+        """
+
+    def send_break(self) -> None:
+        """Hold the line in BREAK for a moment; the kernel takes the next character as a SysRq command."""
+
+    def cancel(self) -> None:
+        """Wake a waiting :meth:`read`."""
+
+    def close(self) -> None:
+        """Give the port back. Closing twice is fine."""
+
+
+class SerialPort:
+    """A serial port, by device path or by any pyserial URL.
+
+    Args:
+        url: device path or pyserial URL.
+        baudrate: bits a second.
+        board: name of the board, for error messages.
+        break_sender: sends a BREAK where the port itself cannot carry one (a pty loses it).
+
+    Raises:
+        HostError: there is no such device, or it may not be opened by this user.
+        ConsoleError: somebody else has it open, or the server behind a URL does not answer.
+    """
+
+    WRITE_TIMEOUT_S = 5.0
+    BREAK_S = 0.25
+
+    def __init__(
+        self, url: str, baudrate: int, *, board: str, break_sender: Callable[[], None] | None = None
+    ) -> None:
+        self.url = url
+        self.board = board
+        self._break_sender = break_sender
+        try:
+            options = {} if "://" in url else {"exclusive": True}
+            self._serial = serial.serial_for_url(
+                url, baudrate=baudrate, timeout=0.5, write_timeout=self.WRITE_TIMEOUT_S, **options
+            )
+        except (serial.SerialException, OSError, ValueError) as error:
+            raise _explain_open(url, board, error) from error
+
+    def read(self, timeout_s: float) -> bytes:
+        try:
+            if self._serial.timeout != timeout_s:
+                self._serial.timeout = timeout_s
+            first = self._serial.read(1)
+            waiting = self._serial.in_waiting if first else 0
+            return bytes(first + self._serial.read(waiting)) if waiting else bytes(first)
+        except (serial.SerialException, OSError, TypeError) as error:
+            # TypeError: pyserial's own answer when another thread has closed the port under it
+            raise PortLostError(f"board {self.board}: console {self.url} is gone: {_reason(error)}") from error
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._serial.write(data)
+            self._serial.flush()
+        except serial.SerialTimeoutException as error:
+            raise ConsoleError(
+                f"board {self.board}: console {self.url} took no byte for {self.WRITE_TIMEOUT_S:g} s "
+                "(flow control? adapter hung?)"
+            ) from error
+        except (serial.SerialException, OSError, TypeError) as error:
+            raise PortLostError(f"board {self.board}: console {self.url} is gone: {_reason(error)}") from error
+
+    def send_break(self) -> None:
+        if self._break_sender is not None:
+            self._break_sender()
+            return
+        try:
+            self._serial.send_break(self.BREAK_S)
+        except (serial.SerialException, OSError) as error:
+            raise PortLostError(f"board {self.board}: console {self.url}: no BREAK: {_reason(error)}") from error
+
+    def cancel(self) -> None:
+        cancel_read = getattr(self._serial, "cancel_read", None)
+        if cancel_read is not None and self._serial.is_open:
+            cancel_read()
+
+    def close(self) -> None:
+        self._serial.close()
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error) or type(error).__name__
+    return f"{text} (unplugged?)" if isinstance(error, TypeError) or "Input/output error" in text else text
+
+
+def _explain_open(url: str, board: str, error: Exception) -> HostError | ConsoleError:
+    """Tell apart what pyserial reports as one kind of exception."""
+    where = f"board {board}: cannot open console {url}"
+    number = getattr(error, "errno", None)
+    text = str(error)
+    if number == errno.ENOENT or "No such file" in text:
+        return HostError(f"{where}: there is no such device; is the adapter plugged in? ls -l /dev/serial/by-id/")
+    if number == errno.EACCES or "Permission denied" in text:
+        return HostError(f"{where}: permission denied; add yourself to its group: sudo usermod -aG dialout $USER, and log in anew")
+    if number in (errno.EAGAIN, errno.EBUSY) or "exclusively lock" in text or "busy" in text:
+        return ConsoleError(f"{where}: it is in use by another program; find it with: fuser -v {os.path.realpath(url)}")
+    if isinstance(error, ValueError):
+        return HostError(f"{where}: {text}; write a device path or a pyserial URL such as socket://host:port")
+    return ConsoleError(f"{where}: {text}")
