@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
@@ -18,6 +17,7 @@ from pytest_shepherd_hil.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
 __all__ = [
     "BoardConfig",
@@ -138,7 +138,7 @@ class SimConfig(_Table):
     fault: Literal["none", "racy", "cma", "pru"] = "none"
     """What goes wrong: nothing; a panic on unload; a failed CMA allocation on load; a PRU that does not answer."""
     fault_after: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """At which unload (``racy``) or load (``cma``, ``pru``) after power-on the fault shows; the fault's own default else."""
+    """At which unload (``racy``) or load (``cma``, ``pru``) after power-on the fault shows."""
 
 
 class BoardConfig(_Table):

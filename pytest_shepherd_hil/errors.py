@@ -37,7 +37,15 @@ class ConsoleError(BoardError):
 
 
 class ShellError(BoardError):
-    """The shell could not be reached, or a command did not end as it should."""
+    """The shell could not be reached, or a command did not end as it should.
+
+    Attributes:
+        may_pass: it may go away by itself, as while a board boots; a wrong key will not.
+    """
+
+    def __init__(self, message: str, *, may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
 
 
 class CommandFailedError(ShellError):

@@ -65,9 +65,7 @@ class SerialPort:
     WRITE_TIMEOUT_S = 5.0
     BREAK_S = 0.25
 
-    def __init__(
-        self, url: str, baudrate: int, *, board: str, break_sender: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, url: str, baudrate: int, *, board: str, break_sender: Callable[[], None] | None = None) -> None:
         self.url = url
         self.board = board
         self._break_sender = break_sender
@@ -133,7 +131,7 @@ def _explain_open(url: str, board: str, error: Exception) -> HostError | Console
     if number == errno.ENOENT or "No such file" in text:
         return HostError(f"{where}: there is no such device; is the adapter plugged in? ls -l /dev/serial/by-id/")
     if number == errno.EACCES or "Permission denied" in text:
-        return HostError(f"{where}: permission denied; add yourself to its group: sudo usermod -aG dialout $USER, and log in anew")
+        return HostError(f"{where}: permission denied; sudo usermod -aG dialout $USER, and log in anew")
     if number in (errno.EAGAIN, errno.EBUSY) or "exclusively lock" in text or "busy" in text:
         return ConsoleError(f"{where}: it is in use by another program; find it with: fuser -v {os.path.realpath(url)}")
     if isinstance(error, ValueError):

@@ -1,0 +1,36 @@
+# Everything a fresh machine needs is set up by these targets themselves, in a private environment in .venv.
+#   make demo    the main job, on embedded boards
+#   make test    the tests
+#   make check   lint, types, workflows
+
+.PHONY: demo test check env format clean
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+demo: env
+	@$(BIN)/python examples/demo.py
+
+test: env
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: env
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/actionlint
+	@$(BIN)/zizmor --offline --quiet .github
+
+format: env
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+env: $(VENV)/.complete
+
+$(VENV)/.complete: pyproject.toml .ci/environment
+	@sh .ci/environment $(VENV)
+	@touch $@
+
+clean:
+	rm -rf $(VENV) hil-evidence .mypy_cache .pytest_cache .ruff_cache .hypothesis

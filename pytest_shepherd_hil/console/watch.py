@@ -1,0 +1,119 @@
+"""The thread that reads a board's console, all the time, and has every line judged."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from pytest_shepherd_hil.console.port import PortLostError
+from pytest_shepherd_hil.kernel.lines import parse_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_shepherd_hil.console.log import ConsoleLine, ConsoleLog
+    from pytest_shepherd_hil.console.port import Port
+    from pytest_shepherd_hil.kernel.detector import Detector
+    from pytest_shepherd_hil.kernel.incident import Incident
+
+__all__ = ["Watch"]
+
+
+class Watch:
+    """Reads a port until it is stopped or the port is lost.
+
+    Args:
+        port: where the bytes come from.
+        log: where they go to.
+        detector: judges each line; used by this watch's thread only.
+        on_incident: called in the watch's thread for each incident, also for one that has changed.
+        on_line: called in the watch's thread for each line, after it has been judged.
+        on_lost: called in the watch's thread, once, if the port goes away.
+    """
+
+    IDLE_S = 1.0
+    """How long a read waits while nothing is going on."""
+    CUT_S = 1.5
+    """A report that is silent for so long has been cut off."""
+    SETTLE_S = 0.25
+    """How long a panic may take to follow an Oops that has ended."""
+
+    def __init__(
+        self,
+        port: Port,
+        log: ConsoleLog,
+        detector: Detector,
+        on_incident: Callable[[Incident], None],
+        on_line: Callable[[ConsoleLine], None],
+        on_lost: Callable[[PortLostError], None],
+    ) -> None:
+        self._port = port
+        self._log = log
+        self._detector = detector
+        self._on_incident = on_incident
+        self._on_line = on_line
+        self._on_lost = on_lost
+        self._stopping = False
+        self._epoch_wanted = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="hil-watch", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    @property
+    def report_open(self) -> bool:
+        """A crash report is being printed right now."""
+        return self._detector.pending
+
+    def new_epoch(self) -> None:
+        """The board is being restarted on purpose: what it prints while booting is no news."""
+        self._epoch_wanted.set()
+
+    def stop(self) -> None:
+        """End the thread; waits for it no longer than two seconds."""
+        self._stopping = True
+        self._port.cancel()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(2.0)
+
+    def _run(self) -> None:
+        last_ns = time.monotonic_ns()
+        while not self._stopping:
+            pending = self._detector.pending
+            try:
+                chunk = self._port.read(self.SETTLE_S / 2 if pending else self.IDLE_S)
+            except PortLostError as error:
+                self._hand_on(self._detector.flush())
+                if not self._stopping:
+                    self._on_lost(error)
+                return
+            if self._epoch_wanted.is_set():
+                self._epoch_wanted.clear()
+                self._hand_on(self._detector.flush())
+                self._detector.new_epoch()
+            now_ns = time.monotonic_ns()
+            if chunk:
+                last_ns = now_ns
+                for line in self._log.append(chunk, now_ns):
+                    self._hand_on(self._detector.feed(line.line))
+                    self._on_line(line)
+            elif self._detector.pending:
+                silent_s = (now_ns - last_ns) / 1e9
+                if silent_s >= (self.SETTLE_S if self._detector.settling else self.CUT_S):
+                    self._close_report()
+
+    def _close_report(self) -> None:
+        """The board has fallen silent in the middle of a report: take what there is, half a line too."""
+        rest = self._log.unfinished
+        if rest:
+            self._hand_on(self._detector.feed(parse_line(rest, self._log.count)))
+        self._hand_on(self._detector.flush())
+
+    def _hand_on(self, incidents: list[Incident]) -> None:
+        for incident in incidents:
+            self._on_incident(incident)

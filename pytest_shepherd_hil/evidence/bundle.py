@@ -1,0 +1,138 @@
+"""The folders of evidence: one per run, one per failed test in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pytest_shepherd_hil.errors import HostError
+from pytest_shepherd_hil.evidence.text import console_text, incidents_text, transcript_text
+from pytest_shepherd_hil.text import file_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pytest_shepherd_hil.console.log import ConsoleLine, ConsoleLog
+    from pytest_shepherd_hil.kernel.incident import Incident
+    from pytest_shepherd_hil.logic.capture import Capture
+    from pytest_shepherd_hil.shell import ShellCall
+
+__all__ = ["EvidenceRun", "TestEvidence"]
+
+
+class EvidenceRun:
+    """The folder of one test run on one board. Made at once, so that a full disk is known before the first test.
+
+    Args:
+        root: the folder that holds the runs (``--hil-evidence``).
+        board: name of the board.
+
+    Attributes:
+        folder: the run's own folder.
+        problems: what could not be written, in words.
+
+    Raises:
+        HostError: the folder cannot be made.
+    """
+
+    def __init__(self, root: Path, board: str) -> None:
+        self.board = board
+        self.problems: list[str] = []
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        for attempt in range(100):
+            suffix = f"-{attempt}" if attempt else ""
+            self.folder = root / f"{stamp}-{file_name(board)}-{os.getpid()}{suffix}"
+            try:
+                self.folder.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise HostError(
+                    f"cannot make the evidence folder {self.folder}: {error.strerror}; "
+                    "choose another with --hil-evidence DIR"
+                ) from error
+            return
+        raise HostError(f"cannot make an evidence folder in {root}: 100 of this second's names are taken")
+
+    @property
+    def console_log(self) -> Path:
+        """Where the raw console of the whole run goes."""
+        return self.folder / f"console-{file_name(self.board)}.log"
+
+    def for_test(self, test: str) -> TestEvidence:
+        """The folder for one failed test, made when something is written to it."""
+        return TestEvidence(self, self.folder / file_name(test))
+
+
+class TestEvidence:
+    """The folder of one failed test. A file that cannot be written is noted in the run; the rest is still written."""
+
+    __test__ = False
+
+    def __init__(self, run: EvidenceRun, folder: Path) -> None:
+        self._run = run
+        self.folder = folder
+
+    def write(
+        self,
+        *,
+        test: str,
+        log: ConsoleLog,
+        lines: Sequence[ConsoleLine],
+        incidents: Sequence[Incident],
+        calls: Sequence[ShellCall],
+        capture: Capture | None,
+    ) -> None:
+        """Write all there is; what stands there from an earlier call for the same test is replaced.
+
+        Args:
+            test: the test's node id.
+            log: knows the wall clock.
+            lines: the console in the test's window.
+            incidents: those charged to the test.
+            calls: what the shell ran in the test's window.
+            capture: what the analyzer has recorded, where it was running.
+        """
+        marks = {number for incident in incidents for number in range(incident.first_line, incident.last_line + 1)}
+        self._write("console.txt", console_text(log, lines, marks))
+        self._write("incident.txt", incidents_text(test, self._run.board, incidents))
+        self._write("incident.json", _to_json(test, self._run.board, incidents))
+        self._write("shell.txt", transcript_text(log, calls))
+        if capture is not None:
+            try:
+                self.folder.mkdir(exist_ok=True)
+                capture.save(self.folder / "capture.sr")
+            except OSError as error:
+                self._note("capture.sr", error)
+
+    def _write(self, name: str, text: str) -> None:
+        path = self.folder / name
+        try:
+            self.folder.mkdir(exist_ok=True)
+            temporary = path.with_name(f".{name}.part")
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+            temporary.replace(path)
+        except OSError as error:
+            self._note(name, error)
+
+    def _note(self, name: str, error: OSError) -> None:
+        problem = f"could not write {self.folder / name}: {error.strerror or error}"
+        if problem not in self._run.problems:
+            self._run.problems.append(problem)
+
+
+def _to_json(test: str, board: str, incidents: Sequence[Incident]) -> str:
+    return json.dumps(
+        {
+            "version": 1,
+            "test": test,
+            "board": board,
+            "written": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds"),
+            "incidents": [{"headline": incident.headline(board), **incident.to_dict()} for incident in incidents],
+        },
+        indent=1,
+    )

@@ -1,0 +1,87 @@
+"""The fixtures: what a test gets of its board."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_shepherd_hil import markers
+
+if TYPE_CHECKING:
+    from pytest_shepherd_hil.board import Board
+    from pytest_shepherd_hil.console.console import Console
+    from pytest_shepherd_hil.logic.analyzer import LogicAnalyzer
+    from pytest_shepherd_hil.module import KernelModule
+    from pytest_shepherd_hil.shell import Shell
+
+SESSION = pytest.StashKey["HilSession"]()
+NO_BOARD = "needs a board: run pytest with --board NAME (pytest --hil-list-boards shows which there are)"
+
+__all__ = ["NO_BOARD", "SESSION", "board", "console", "hil_module_reload", "kernel_module", "logic", "shell"]
+
+
+@pytest.fixture(scope="session")
+def board(request: pytest.FixtureRequest) -> Board:
+    """The board of ``--board``: open, watched, with its shell, console, analyzer, module and power.
+
+    It is a session's fixture, so that fixtures of any scope may ask it for ``board.shell`` and the like.
+    """
+    session = request.config.stash.get(SESSION, None)
+    if session is None:
+        pytest.skip(NO_BOARD)
+    return session.board
+
+
+@pytest.fixture
+def shell(board: Board) -> Shell:
+    """The board's shell: ``shell.run("uname -r").stdout``. Every call has a time-out; any thread may call."""
+    _needs(board, "shell", "ssh")
+    return board.shell
+
+
+@pytest.fixture
+def console(board: Board, request: pytest.FixtureRequest) -> Console:
+    """The kernel's console as of this test: ``expect``, ``send``, ``send_break``, ``lines``, ``kernel_time``."""
+    _needs(board, "console", "console")
+    return request.config.stash[SESSION].console()
+
+
+@pytest.fixture
+def logic(board: Board) -> LogicAnalyzer:
+    """The logic analyzer: ``logic.capture(seconds=1)``, ``with logic.recording() as recording:``."""
+    _needs(board, "logic", "logic")
+    return board.logic
+
+
+@pytest.fixture
+def kernel_module(board: Board) -> KernelModule:
+    """The kernel module under test: ``load``, ``unload``, ``reload``, ``is_loaded``, each verified.
+
+    It is left as the test before left it; say what you need: ``kernel_module.load()``.
+    """
+    _needs(board, "module", "module")
+    _needs(board, "shell", "ssh")
+    return board.module()
+
+
+@pytest.fixture(name="_hil_module_reload")
+def hil_module_reload(board: Board, request: pytest.FixtureRequest) -> None:
+    """What ``@pytest.mark.module_reload`` does before its test."""
+    wanted = markers.module_reload(request.node)
+    if wanted is None:
+        return
+    _needs(board, "module", "module")
+    _needs(board, "shell", "ssh")
+    session = request.config.stash[SESSION]
+    module = board.module(wanted.module)
+    for cycle in range(1, wanted.cycles + 1):
+        session.note(f"module_reload of {module.name}, cycle {cycle} of {wanted.cycles}")
+        module.reload()
+        session.await_quiet()
+    session.note(None)
+
+
+def _needs(board: Board, part: str, table: str) -> None:
+    if part not in board.has:
+        pytest.skip(f"board {board.name} has no {part}: its [boards.{board.name}.{table}] is missing in boards.toml")

@@ -1,0 +1,125 @@
+"""Stopping a running test from another thread, wherever it is stuck."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+import pytest_shepherd_hil.console.log as _log_module
+import pytest_shepherd_hil.guard.fence as _fence_module
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+__all__ = ["Interrupter", "TestAbortedError"]
+
+
+class TestAbortedError(pytest.fail.Exception):
+    """Wakes a test whose board has failed. Only that: the verdict is the guard's own record.
+
+    Like every outcome of pytest it is no ``Exception``: ``except Exception`` in a test does not stop it.
+    """
+
+    __test__ = False
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, pytrace=False)
+
+
+class Interrupter:
+    """Raises :class:`TestAbortedError` in the main thread while a test is armed.
+
+    It is done with SIGURG, which kills nobody if it comes late, and repeated until the test has ended: a test may
+    swallow the exception, or be in a place that must not be interrupted.
+    """
+
+    SIGNAL = signal.SIGURG
+    RETRY_S = 0.005
+    """Until the exception has been raised once."""
+    PATIENCE_S = 2.0
+    """How long a test may take to end after it was raised."""
+    ATTEMPTS = 2000
+    SHELTERED = frozenset(module.__file__ for module in (_log_module, _fence_module))
+    """Files whose code holds a lock that the console's reader needs: never interrupted."""
+
+    def __init__(self) -> None:
+        self._armed = False
+        self._generation = 0
+        self._raised = 0
+        self._reason = ""
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._previous: object = None
+        self._installed = False
+        self._target: int | None = None
+
+    def install(self) -> None:
+        """Take over the signal. Only in the main thread can a test be interrupted; elsewhere nothing is done."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self._previous = signal.signal(self.SIGNAL, self._on_signal)
+        self._target = threading.get_ident()
+        self._installed = True
+
+    def uninstall(self) -> None:
+        if self._installed and threading.current_thread() is threading.main_thread():
+            signal.signal(self.SIGNAL, self._previous)  # type: ignore[arg-type]  # what signal() itself gave us
+            self._installed = False
+
+    @contextmanager
+    def armed(self) -> Iterator[None]:
+        """A phase of a test in which it may be interrupted."""
+        self._generation += 1
+        self._raised = 0
+        self._ended.clear()
+        self._armed = True
+        try:
+            yield
+        finally:
+            self._armed = False
+            self._ended.set()
+
+    def interrupt(self, reason: str, cut: Callable[[], None]) -> None:
+        """Stop the test that is armed now, if there is one. Returns at once.
+
+        Args:
+            reason: what the exception says.
+            cut: closes what the test may be waiting for in a place no exception leaves (the shell's channels);
+                called before each attempt.
+        """
+        if not self._armed:
+            return
+        thread = threading.Thread(
+            target=self._pursue, args=(self._generation, reason, cut), name="hil-abort", daemon=True
+        )
+        thread.start()
+
+    def _pursue(self, generation: int, reason: str, cut: Callable[[], None]) -> None:
+        for _ in range(self.ATTEMPTS):
+            if not self._armed or self._generation != generation:
+                return
+            cut()
+            before = self._raised
+            self._reason = reason
+            if self._installed and self._target is not None:
+                signal.pthread_kill(self._target, self.SIGNAL)
+            if self._ended.wait(self.RETRY_S):
+                return
+            if self._raised != before and self._ended.wait(self.PATIENCE_S):
+                return
+
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        del signum
+        if not self._armed:
+            return
+        while frame is not None:
+            if frame.f_code.co_filename in self.SHELTERED:
+                return
+            frame = frame.f_back
+        self._raised += 1
+        raise TestAbortedError(self._reason)

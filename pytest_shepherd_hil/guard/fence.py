@@ -1,0 +1,86 @@
+"""A unique line written to the kernel's log: when it comes out of the console, all before it has come out, too."""
+
+from __future__ import annotations
+
+import select
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from pytest_shepherd_hil.console.log import ConsoleLine, ConsoleLog, Wakeup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_shepherd_hil.shell import Shell
+
+__all__ = ["Fences"]
+
+
+class Fences:
+    """Writes fences through the shell and waits for them on the console.
+
+    Args:
+        shell: writes them.
+        log: tells whether the console still talks.
+        run: something that no other run's fences have in them.
+    """
+
+    SILENCE_S = 5.0
+    """A console that says nothing for so long has lost the fence."""
+    LONGEST_S = 60.0
+    """How long to wait for a console that talks all the time."""
+
+    def __init__(self, shell: Shell, log: ConsoleLog, run: str) -> None:
+        self._shell = shell
+        self._log = log
+        self._prefix = f"hil: fence {run}-"
+        self._count = 0
+        self._out: dict[str, int] = {}
+        self._wakeup: Wakeup | None = None
+        self._lock = threading.Lock()
+
+    def on_line(self, line: ConsoleLine) -> None:
+        """Told of every console line once it has been judged; in the watch's thread."""
+        # what a shell echoes of our own command has something before the prefix, a line of the kernel's has not
+        if line.message.startswith(self._prefix):
+            self._out[line.message] = line.number + 1
+            self.wake()
+
+    def wake(self) -> None:
+        """Have the waiter look whether it should give up. For any thread."""
+        with self._lock:
+            if self._wakeup is not None:
+                self._wakeup.set()
+
+    def cross(self, given_up: Callable[[], bool]) -> int | None:
+        """Write a fence and wait until it has come out and all before it has been judged.
+
+        Returns:
+            The number of the line after it; None if it did not come out, or if ``given_up`` said to stop.
+
+        Raises:
+            ShellError, BoardDeadError: the board did not take it.
+        """
+        self._count += 1
+        text = f"{self._prefix}{self._count}"
+        started_ns = time.monotonic_ns()
+        self._wakeup = wakeup = Wakeup()
+        try:
+            # <3>, error level, passes a quiet console, too. The device is opened for each line: the kernel limits the
+            # rate for each opening, silently.
+            self._shell.run(f"echo '<3>{text}' > /dev/kmsg", timeout_s=10.0)
+            deadline = time.monotonic() + self.LONGEST_S
+            while True:
+                wakeup.clear()
+                if text in self._out:
+                    return self._out.pop(text)
+                talked_ns = max(self._log.last_ns or 0, started_ns)
+                left_s = min(deadline - time.monotonic(), self.SILENCE_S - (time.monotonic_ns() - talked_ns) / 1e9)
+                if left_s <= 0 or given_up():
+                    return None
+                select.select([wakeup], [], [], left_s)
+        finally:
+            with self._lock:
+                self._wakeup = None
+            wakeup.close()

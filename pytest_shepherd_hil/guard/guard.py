@@ -1,0 +1,149 @@
+"""One board's guard: the record of what happened in which test, and the decision what to do about it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from pytest_shepherd_hil.guard.attribution import Window, owner
+from pytest_shepherd_hil.kernel.incident import Incident, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pytest_shepherd_hil.console.log import ConsoleLog
+    from pytest_shepherd_hil.guard.expected import Expectation
+
+__all__ = ["Guard"]
+
+
+class Guard:
+    """Keeps every incident and knows whose it is. The watch's thread tells, the test's thread asks.
+
+    Args:
+        log: the board's console.
+        stop_test: called, in the watch's thread, with an incident that ends the running test.
+        board_died: called, in the watch's thread, with an incident after which the board does not go on.
+    """
+
+    def __init__(
+        self,
+        log: ConsoleLog,
+        *,
+        stop_test: Callable[[Incident], None],
+        board_died: Callable[[Incident], None],
+    ) -> None:
+        self._log = log
+        self._stop_test = stop_test
+        self._board_died = board_died
+        self._lock = threading.RLock()
+        self._incidents: dict[int, Incident] = {}
+        self._windows: list[Window] = []
+        self._own_ids = 0
+        self._deaths: set[int] = set()
+
+    def begin(self, test: str, expectations: Sequence[Expectation]) -> Window:
+        """A test begins: whatever the console says from now on is said in its time."""
+        window = Window(test, self._log.count, time.monotonic_ns(), expectations=list(expectations))
+        with self._lock:
+            self._windows.append(window)
+        return window
+
+    def end(self, window: Window, end_line: int | None = None) -> None:
+        """A test has ended, with the console's line before ``end_line`` (default: with the newest)."""
+        with self._lock:
+            window.end_line = max(self._log.count if end_line is None else end_line, window.first_line)
+
+    def on_incident(self, incident: Incident) -> None:
+        """Take note of an incident, or of more of one already known; stop the test that runs, if it must."""
+        with self._lock:
+            known = self._incidents.get(incident.id)
+            self._incidents[incident.id] = incident
+            window = owner(self._windows, incident.first_line)
+            if window is not None:
+                window.incidents.add(incident.id)
+            expected = self._expected(window, incident)
+            news = not incident.open and (known is None or known.open)
+            died = incident.fatal and not incident.open and incident.id not in self._deaths
+            if died:
+                self._deaths.add(incident.id)
+        if died:
+            self._board_died(incident)
+        running = window is not None and window.end_line is None
+        if running and (died or (news and incident.severity is Severity.FAIL and not expected)):
+            self._stop_test(incident)
+
+    def add(self, kind: str, title: str, *, fatal: bool, hint: str) -> Incident:
+        """Take note of something that no line on the console says: that the console itself is gone, for example."""
+        with self._lock:
+            self._own_ids -= 1
+            incident = Incident(
+                id=self._own_ids,
+                rule="guard",
+                kind=kind,
+                severity=Severity.FAIL,
+                title=title,
+                signature=kind,
+                first_line=self._log.count,
+                last_line=self._log.count,
+                kernel_time_s=None,
+                open=False,
+                complete=True,
+                fatal=fatal,
+                hints=(hint,),
+            )
+        self.on_incident(incident)
+        return incident
+
+    def report_open(self, window: Window) -> bool:
+        """Whether a report that began in this window is still being printed."""
+        with self._lock:
+            return any(self._incidents[number].open for number in window.incidents)
+
+    def unexpected(self, window: Window) -> list[Incident]:
+        """The incidents of a window that fail its test, in order; those named by an earlier verdict are left out."""
+        with self._lock:
+            return [
+                incident
+                for incident in self._in(window)
+                if incident.severity is Severity.FAIL
+                and incident.id not in window.judged
+                and not self._expected(window, incident)
+            ]
+
+    def judge(self, window: Window) -> list[Incident]:
+        """As :meth:`unexpected`, once: these are named now."""
+        with self._lock:
+            found = self.unexpected(window)
+            window.judged.update(incident.id for incident in found)
+            return found
+
+    def incidents(self, window: Window) -> list[Incident]:
+        """All incidents of a window, of any severity, expected or not, in order."""
+        with self._lock:
+            return self._in(window)
+
+    def strays(self) -> list[Incident]:
+        """The failing incidents that no test's window has: before, between and after tests."""
+        with self._lock:
+            return [
+                incident
+                for incident in self._incidents.values()
+                if incident.severity is Severity.FAIL and owner(self._windows, incident.first_line) is None
+            ]
+
+    def warnings(self) -> list[Incident]:
+        """What the console showed that is worth a word but fails nothing, in order."""
+        with self._lock:
+            return [incident for incident in self._incidents.values() if incident.severity is Severity.WARN]
+
+    def _in(self, window: Window) -> list[Incident]:
+        found = [self._incidents[number] for number in window.incidents]
+        return sorted(found, key=lambda incident: (incident.first_line, incident.id))
+
+    @staticmethod
+    def _expected(window: Window | None, incident: Incident) -> bool:
+        if window is None or incident.open:
+            return False
+        return any(expectation.takes(incident) for expectation in window.expectations)

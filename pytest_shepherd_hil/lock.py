@@ -1,0 +1,124 @@
+"""One user per board: a lock that the kernel frees when its holder dies."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from pytest_shepherd_hil.errors import HostError
+
+if TYPE_CHECKING:
+    from pytest_shepherd_hil.boards import BoardConfig
+
+__all__ = ["BoardLock"]
+
+
+class BoardLock:
+    """Held while a run uses a real board; keyed by what the board is reached through, not by its name.
+
+    Two files that call one board by different names still exclude each other. Embedded boards are private to a run:
+    their lock is always free.
+
+    Args:
+        config: the board.
+        folder: where lock files lie, shared by all users of this machine.
+    """
+
+    def __init__(self, config: BoardConfig, folder: Path | None = None) -> None:
+        self._board = config.name
+        self._locks: list[FileLock] = []
+        self._folder = folder or Path(tempfile.gettempdir()) / "pytest-shepherd-hil-locks"
+        self._keys = _keys(config)
+
+    @property
+    def private(self) -> bool:
+        """The board belongs to the run; there is nothing to lock."""
+        return not self._keys
+
+    def acquire(self) -> None:
+        """Take the board.
+
+        Raises:
+            HostError: somebody else has it; the message says who. Or the lock folder cannot be used.
+        """
+        try:
+            for key in self._keys:
+                lock = self._lock(key)
+                lock.acquire(timeout=0)
+                self._locks.append(lock)
+                self._sign(key)
+        except Timeout:
+            self.release()
+            raise HostError(f"board {self._board} is in use {self.holder() or 'by another run'}") from None
+        except OSError as error:
+            self.release()
+            raise HostError(f"board {self._board}: cannot lock it in {self._folder}: {error.strerror}") from error
+
+    def release(self) -> None:
+        while self._locks:
+            self._locks.pop().release()
+
+    def holder(self) -> str | None:
+        """Who holds the board, in words; None if it is free."""
+        for key in self._keys:
+            if not self._path(key).exists():
+                continue
+            lock = self._lock(key)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                return self._signed(key)
+            except OSError:
+                continue
+            lock.release()
+        return None
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.lock"
+
+    def _lock(self, key: str) -> FileLock:
+        with contextlib.suppress(FileExistsError):
+            self._folder.mkdir()
+            self._folder.chmod(0o1777)
+        return FileLock(self._path(key), mode=0o666)
+
+    def _sign(self, key: str) -> None:
+        """Say who holds it, beside the lock; a note that cannot be written costs only the name."""
+        command = " ".join(sys.argv)[:300]
+        note = {"pid": os.getpid(), "user": getpass.getuser(), "since": time.time(), "command": command}
+        path = self._path(key).with_suffix(".json")
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+            path.write_text(json.dumps(note), encoding="utf-8")
+
+    def _signed(self, key: str) -> str:
+        try:
+            note = json.loads(self._path(key).with_suffix(".json").read_text(encoding="utf-8"))
+            since = time.strftime("%H:%M:%S", time.localtime(note["since"]))
+            return f"by {note['user']} (pid {note['pid']}, since {since}): {note['command']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return "by another run"
+
+
+def _keys(config: BoardConfig) -> list[str]:
+    if config.sim is not None:
+        return []
+    keys = []
+    if config.console is not None:
+        port = config.console.port
+        keys.append(f"console {port if '://' in port else os.path.realpath(port)}")
+    if config.ssh is not None:
+        keys.append(f"ssh {config.ssh.host}:{config.ssh.port}")
+    if config.console is None and config.ssh is None and config.logic is not None:
+        keys.append(f"logic {config.logic.driver} {config.logic.conn or ''}")
+    return sorted(keys)

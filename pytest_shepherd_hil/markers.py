@@ -1,0 +1,130 @@
+"""The markers: their signatures, and what is wrong with how one is used."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_shepherd_hil.guard.expected import Expectation
+
+_T = TypeVar("_T")
+
+__all__ = ["ModuleReload", "check_markers", "expectations", "module_reload", "needs_board", "register_markers"]
+
+_MARKERS = {
+    "module_reload": (
+        "module_reload(cycles=1, module=None): unload and load the kernel module (the board's own, or MODULE) "
+        "that many times before the test, watched"
+    ),
+    "expect_incident": (
+        "expect_incident(kind, function=None, match=None, count=1): the test passes only if such an incident happens; "
+        "a fatal one ends the test"
+    ),
+}
+_FIXTURES_MODULE = "pytest_shepherd_hil.fixtures"
+
+
+@dataclass(slots=True, frozen=True)
+class ModuleReload:
+    """``@pytest.mark.module_reload(cycles=1, module=None)``."""
+
+    cycles: int = 1
+    module: str | None = None
+
+    def __post_init__(self) -> None:
+        _check(isinstance(self.cycles, int) and not isinstance(self.cycles, bool), "cycles must be a whole number")
+        _check(1 <= self.cycles <= 1_000_000, "cycles must be 1 to 1000000")
+        _check(self.module is None or (isinstance(self.module, str) and self.module != ""), "module must be a name")
+
+
+def register_markers(config: pytest.Config) -> None:
+    """Tell pytest of them, for ``--markers`` and ``--strict-markers``."""
+    for text in _MARKERS.values():
+        config.addinivalue_line("markers", text)
+
+
+def needs_board(item: pytest.Item) -> bool:
+    """Whether a test has to do with a board at all."""
+    return _uses_our_board(item) or any(item.get_closest_marker(name) for name in _MARKERS)
+
+
+def _uses_our_board(item: pytest.Item) -> bool:
+    """Whether the test's ``board`` is this plugin's: other projects have fixtures of that name, too."""
+    info = getattr(item, "_fixtureinfo", None)
+    definitions = info.name2fixturedefs.get("board", ()) if info is not None else ()
+    for definition in reversed(definitions):
+        if definition.func.__module__ == _FIXTURES_MODULE:
+            return True
+        if "board" not in definition.argnames:  # it does not build on the one that it overrides
+            return False
+    return False
+
+
+def check_markers(item: pytest.Item) -> None:
+    """See that the markers of a test are used as they are meant.
+
+    Raises:
+        pytest.UsageError: one is not; the message shows the right form.
+    """
+    module_reload(item)
+    expectations(item)
+
+
+def module_reload(item: pytest.Item) -> ModuleReload | None:
+    """What the closest ``module_reload`` of a test asks for."""
+    mark = item.get_closest_marker("module_reload")
+    return None if mark is None else _bind(item, mark, ModuleReload)
+
+
+def expectations(item: pytest.Item) -> list[Expectation]:
+    """What the test's ``expect_incident`` markers ask for; several are all to be met."""
+    marks = list(item.iter_markers("expect_incident"))
+    if not marks:
+        return []
+    return [_bind(item, mark, _expectation) for mark in reversed(marks)]
+
+
+def _expectation(kind: str, function: str | None = None, match: str | None = None, count: int = 1) -> Expectation:
+    from pytest_shepherd_hil.guard.expected import Expectation
+    from pytest_shepherd_hil.kernel.kinds import KINDS
+
+    _check(isinstance(kind, str), "kind must be text")
+    if kind not in KINDS:
+        near = difflib.get_close_matches(kind, KINDS, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(KINDS)}"
+        raise ValueError(f"unknown kind {kind!r}; {hint}")
+    _check(function is None or isinstance(function, str), "function must be text")
+    _check(match is None or isinstance(match, str), "match must be a regular expression")
+    if match is not None:
+        try:
+            re.compile(match)
+        except re.error as error:
+            raise ValueError(f"match is not a regular expression: {error}") from error
+    whole = isinstance(count, int) and not isinstance(count, bool)
+    _check(whole and count >= 1, "count must be a whole number from 1")
+    return Expectation(kind, function, match, count)
+
+
+def _check(condition: bool, problem: str) -> None:
+    if not condition:
+        raise ValueError(problem)
+
+
+def _bind(item: pytest.Item, mark: pytest.Mark, make: Callable[..., _T]) -> _T:
+    try:
+        inspect.signature(make).bind(*mark.args, **mark.kwargs)
+        return make(*mark.args, **mark.kwargs)
+    except (TypeError, ValueError) as error:
+        given = ", ".join([*map(repr, mark.args), *(f"{name}={value!r}" for name, value in mark.kwargs.items())])
+        form = _MARKERS[mark.name].split(": ", 1)[0]
+        raise pytest.UsageError(
+            f"{item.nodeid}: @pytest.mark.{mark.name}({given}): {error}; the right form is @pytest.mark.{form}"
+        ) from error

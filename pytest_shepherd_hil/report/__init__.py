@@ -1,0 +1,1 @@
+"""The evidence in pytest's own reports."""

@@ -1,0 +1,365 @@
+"""The board's shell over SSH (fabric), made so that no call can outlast its time-out or a dead board."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import socket
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import paramiko
+from fabric import Config, Connection
+from fabric.runners import Remote
+from invoke.exceptions import ThreadException
+
+from pytest_shepherd_hil.errors import (
+    BoardDeadError,
+    CommandFailedError,
+    CommandTimeoutError,
+    HilError,
+    HostError,
+    ShellError,
+)
+from pytest_shepherd_hil.text import printable
+
+if TYPE_CHECKING:
+    from pytest_shepherd_hil.boards import SshConfig
+
+__all__ = ["Shell", "ShellResult"]
+
+
+@dataclass(slots=True, frozen=True)
+class ShellResult:
+    """What became of one command."""
+
+    command: str
+    stdout: str
+    stderr: str
+    exit_status: int
+    duration_s: float
+
+    @property
+    def ok(self) -> bool:
+        return self.exit_status == 0
+
+
+@dataclass(slots=True)
+class ShellCall:
+    """One entry of the transcript; ``result`` and ``error`` are both None while the command runs."""
+
+    command: str
+    started_ns: int
+    result: ShellResult | None = None
+    error: str | None = None
+
+
+class _Runner(Remote):  # type: ignore[misc]  # fabric has no types
+    """Fabric's own runner, with a time limit on opening the channel and a way to cut it off from another thread."""
+
+    CHANNEL_TIMEOUT_S = 10.0
+
+    channel: paramiko.Channel | None = None
+
+    def start(self, command: str, shell: str, env: dict[str, str], timeout: float | None = None) -> None:
+        del shell, env, timeout
+        transport = self.context.transport
+        if transport is None or not transport.is_active():
+            raise EOFError("the connection is closed")
+        self.channel = transport.open_session(timeout=self.CHANNEL_TIMEOUT_S)
+        self.send_start_message(command)
+
+    def cut(self) -> None:
+        channel = self.channel
+        if channel is not None:
+            channel.close()
+
+
+class Shell:
+    """Runs commands on the board. Several threads may do so at once.
+
+    The connection is made at the first command and made again after it broke.
+
+    Args:
+        config: where and as whom to log in.
+        board: name of the board, for error messages.
+    """
+
+    KEEP_CALLS = 1000
+
+    def __init__(self, config: SshConfig, *, board: str) -> None:
+        self.config = config
+        self._board = board
+        self._connection: Connection | None = None
+        self._connecting = threading.Lock()
+        self._running: set[_Runner] = set()
+        self._dead: str | None = None
+        self._calls: deque[ShellCall] = deque(maxlen=self.KEEP_CALLS)
+
+    @property
+    def target(self) -> str:
+        """``user@host:port``."""
+        return f"{self.config.user}@{self.config.host}:{self.config.port}"
+
+    @property
+    def calls(self) -> list[ShellCall]:
+        """The newest commands, oldest first."""
+        return list(self._calls)
+
+    def run(
+        self,
+        command: str,
+        *,
+        timeout_s: float = 30.0,
+        check: bool = True,
+        sudo: bool | None = None,
+    ) -> ShellResult:
+        """Run a command line in the board's shell and wait for its end.
+
+        Args:
+            command: a line for ``/bin/sh``.
+            timeout_s: how long it may take, connecting included, in seconds. It has no "for ever".
+            check: raise if the exit status is not 0.
+            sudo: run it as root through ``sudo -n``; as ``boards.toml`` says where not given.
+
+        Raises:
+            CommandFailedError: exit status other than 0, and ``check``.
+            CommandTimeoutError: it did not end in time. The connection's other commands go on.
+            ShellError: the board could not be reached, or the connection broke.
+            BoardDeadError: the board is known to be dead; nothing was tried.
+        """
+        if not timeout_s > 0:
+            raise ValueError(f"timeout_s must be more than 0, not {timeout_s!r}")
+        call = ShellCall(command, time.monotonic_ns())
+        self._calls.append(call)
+        try:
+            result = self._run(command, timeout_s, self.config.sudo if sudo is None else sudo)
+        except HilError as error:
+            call.error = str(error)
+            raise
+        call.result = result
+        if check and not result.ok:
+            raise CommandFailedError(self._failed(result))
+        return result
+
+    def _run(self, command: str, timeout_s: float, sudo: bool) -> ShellResult:
+        started = time.monotonic()
+        self._refuse_dead(command)
+        line = f"sudo -n -- sh -c {shlex.quote(command)}" if sudo else command
+        connection = self._connect(min(timeout_s, self.config.connect_timeout_s))
+        runner = _Runner(connection)
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            runner.cut()
+
+        timer = threading.Timer(max(timeout_s - (time.monotonic() - started), 0.001), give_up)
+        timer.daemon = True
+        self._running.add(runner)
+        try:
+            timer.start()
+            done: Any = runner.run(line, hide=True, warn=True, in_stream=False, encoding="utf-8")
+        except (paramiko.SSHException, EOFError, OSError, ThreadException) as error:
+            if late.is_set():
+                raise CommandTimeoutError(self._too_late(command, timeout_s, runner)) from error
+            self._refuse_dead(command)
+            raise ShellError(self._broken(command, runner, error)) from error
+        finally:
+            timer.cancel()
+            self._running.discard(runner)
+        duration_s = time.monotonic() - started
+        if late.is_set():
+            raise CommandTimeoutError(self._too_late(command, timeout_s, runner))
+        if done.exited < 0:
+            self._refuse_dead(command)
+            raise ShellError(self._broken(command, runner, None))
+        return ShellResult(command, done.stdout, done.stderr, done.exited, duration_s)
+
+    def alive(self, timeout_s: float = 5.0) -> bool:
+        """Whether the shell answers at all."""
+        try:
+            self.run("true", timeout_s=timeout_s, check=False, sudo=False)
+        except (ShellError, BoardDeadError, HostError):
+            return False
+        return True
+
+    def interrupt(self) -> None:
+        """Cut off every command that is running now; the connection stays. For any thread."""
+        for runner in tuple(self._running):
+            with contextlib.suppress(Exception):
+                runner.cut()
+
+    def kill(self, reason: str) -> None:
+        """The board is dead: cut the connection, and fail every call from now on with ``reason``. For any thread."""
+        self._dead = reason
+        self._drop()
+
+    def revive(self) -> None:
+        """The board may be back: calls are tried again, over a new connection."""
+        self._drop()
+        self._dead = None
+
+    def close(self) -> None:
+        """Close the connection. A later command opens a new one."""
+        self._drop()
+
+    def _drop(self) -> None:
+        """Cut the connection without waiting for anything that is at its other end."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        transport = connection.transport
+        if transport is not None:
+            # First the socket: whatever waits for the peer wakes up now. Closing politely would wait for it, too.
+            with contextlib.suppress(OSError):
+                transport.sock.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):
+                transport.sock.close()
+            transport.close()
+        connection.close()
+
+    def _refuse_dead(self, command: str) -> None:
+        if self._dead is not None:
+            raise BoardDeadError(f"board {self._board}: did not run {_quoted(command)}: {self._dead}")
+
+    def _connect(self, timeout_s: float) -> Connection:
+        if not self._connecting.acquire(timeout=timeout_s):
+            raise ShellError(f"board {self._board}: another thread is still connecting to {self.target}")
+        try:
+            connection = self._connection
+            if connection is not None and connection.is_connected:
+                return connection
+            self._drop()
+            connection = self._new_connection(timeout_s)
+            try:
+                connection.open()
+            except Exception as error:
+                connection.close()
+                raise _explain_connect(self.config, self._board, self.target, timeout_s, error) from error
+            connection.transport.set_keepalive(15)
+            self._connection = connection
+        finally:
+            self._connecting.release()
+        if self._dead is not None:  # killed while it connected
+            self._drop()
+            raise BoardDeadError(f"board {self._board}: {self._dead}")
+        return connection
+
+    def _new_connection(self, timeout_s: float) -> Connection:
+        config = self.config
+        kwargs: dict[str, Any] = {"banner_timeout": timeout_s, "auth_timeout": timeout_s, "channel_timeout": timeout_s}
+        if config.key is not None:
+            key = Path(config.key).expanduser()
+            if not key.is_file():
+                raise HostError(f"board {self._board}: no key file {key}; [boards.{self._board}.ssh] names it")
+            kwargs.update(key_filename=str(key), allow_agent=False, look_for_keys=False)
+        if config.password is not None:
+            kwargs.update(password=config.password, allow_agent=False, look_for_keys=False)
+        connection = Connection(
+            config.host,
+            user=config.user,
+            port=config.port,
+            connect_timeout=timeout_s,
+            connect_kwargs=kwargs,
+            # Only boards.toml decides where a run goes to: ~/.ssh/config differs between a desk and a runner.
+            config=Config(overrides={"load_ssh_configs": False}, lazy=True),
+        )
+        if config.known_hosts is not None:
+            known = Path(config.known_hosts).expanduser()
+            try:
+                connection.client.load_host_keys(str(known))
+            except OSError as error:
+                raise HostError(f"board {self._board}: cannot read known hosts {known}: {error.strerror}") from error
+            connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
+        return connection
+
+    def _failed(self, result: ShellResult) -> str:
+        lines = [
+            (
+                f"board {self._board}: {_quoted(result.command)} ended with exit status {result.exit_status} "
+                f"after {result.duration_s:.1f} s"
+            ),
+            *_shown("stdout", result.stdout),
+            *_shown("stderr", result.stderr),
+        ]
+        if "password is required" in result.stderr:
+            lines.append(
+                f"  sudo asks for a password: allow {self.config.user} to use it without one (NOPASSWD in "
+                f"/etc/sudoers.d/), or set sudo = false in [boards.{self._board}.ssh]"
+            )
+        return "\n".join(lines)
+
+    def _too_late(self, command: str, timeout_s: float, runner: _Runner) -> str:
+        head = f"board {self._board}: {_quoted(command)} did not end within {timeout_s:g} s (it may still run there)"
+        return "\n".join([head, *_output_so_far(runner)])
+
+    def _broken(self, command: str, runner: _Runner, error: BaseException | None) -> str:
+        why = f": {error}" if error is not None and str(error) else ""
+        head = f"board {self._board}: the SSH connection to {self.target} broke during {_quoted(command)}{why}"
+        return "\n".join([head, *_output_so_far(runner)])
+
+
+def _quoted(command: str) -> str:
+    return f"`{printable(command, 200)}`"
+
+
+def _shown(name: str, text: str, lines: int = 10) -> list[str]:
+    kept = text.splitlines()[-lines:]
+    return [f"  {name}: {printable(line)}" for line in kept]
+
+
+def _output_so_far(runner: _Runner) -> list[str]:
+    """The last output of a command that has not ended."""
+    stdout = "".join(getattr(runner, "stdout", []) or [])
+    stderr = "".join(getattr(runner, "stderr", []) or [])
+    return [*_shown("stdout", stdout), *_shown("stderr", stderr)] or ["  it had printed nothing"]
+
+
+def _explain_connect(
+    config: SshConfig, board: str, target: str, timeout_s: float, error: Exception
+) -> ShellError | HostError:
+    """Say which of the many ways of not connecting this was, and what to look at."""
+    if isinstance(error, (ShellError, HostError)):
+        return error
+    where = f"board {board}: SSH to {target}"
+    text = str(error) or type(error).__name__
+    causes = list(getattr(error, "errors", {}).values()) or [error]
+    cause = causes[0]
+    if isinstance(error, paramiko.BadHostKeyException):
+        return ShellError(
+            f"{where}: its host key has changed (another board at this address, or newly installed?); "
+            f"if that is right: ssh-keygen -R '{config.host}'"
+        )
+    if isinstance(error, paramiko.AuthenticationException):
+        what = f"key {config.key}" if config.key else "any key of the agent or in ~/.ssh"
+        try_this = f"ssh-copy-id -p {config.port} {config.user}@{config.host}"
+        return ShellError(f"{where}: log-in refused with {what}: {text}; try: {try_this}")
+    if isinstance(error, paramiko.SSHException) and "known_hosts" in text:
+        return ShellError(f"{where}: its host key is not in {config.known_hosts}: {text}")
+    if isinstance(cause, socket.gaierror):
+        return ShellError(f"{where}: unknown name {config.host!r} ({cause.strerror}); ~/.ssh/config is not read")
+    passing = _passing(error, cause, text, timeout_s)
+    if passing is not None:
+        return ShellError(f"{where}: {passing}", may_pass=True)
+    if isinstance(cause, OSError) and cause.strerror:
+        return ShellError(f"{where}: {cause.strerror}")
+    return ShellError(f"{where}: {text}")
+
+
+def _passing(error: Exception, cause: Exception, text: str, timeout_s: float) -> str | None:
+    """What may be over in a moment, as while a board boots; None if it is not that."""
+    closed = (EOFError, ConnectionResetError, BrokenPipeError)
+    if isinstance(cause, ConnectionRefusedError):
+        return "refused: the host is up but nothing listens there (still booting? sshd not running? wrong port?)"
+    if isinstance(cause, TimeoutError):
+        return f"silent: no answer within {timeout_s:g} s (board off, crashed, or its cable out?)"
+    if isinstance(cause, closed) or isinstance(error.__cause__, closed) or isinstance(error.__context__, closed):
+        return "reset: it closed the connection before saying a word (sshd overloaded or restarting?)"
+    if "banner" in text.lower():
+        return f"silent: the connection stands, but no SSH server said a word within {timeout_s:g} s (board hung?)"
+    return None
