@@ -16,7 +16,7 @@ from pytest_shepherd_hil.guard.fence import Fences
 from pytest_shepherd_hil.kernel.detector import Detector
 from pytest_shepherd_hil.lock import BoardLock
 from pytest_shepherd_hil.module import KernelModule
-from pytest_shepherd_hil.power import CommandPower, Power
+from pytest_shepherd_hil.power import CommandPower, Power, SimPower
 from pytest_shepherd_hil.shell import Shell
 from pytest_shepherd_hil.text import printable
 
@@ -114,7 +114,8 @@ class Board:
         """
         if self._watch is None:
             raise self._lacks("console")
-        return Console(self.log, self._current_port, board=self.name, dead=lambda: self.dead)
+        nudge = self.fences.nudge if self.fences is not None else None
+        return Console(self.log, self._current_port, board=self.name, dead=lambda: self.dead, nudge=nudge)
 
     @property
     def logic(self) -> LogicAnalyzer:
@@ -192,11 +193,10 @@ class Board:
 
     def _start_sim(self) -> SshConfig:
         from pytest_shepherd_hil.boards import ConsoleConfig, SshConfig
-        from pytest_shepherd_hil.sim.process import SimPower, SimProcess
+        from pytest_shepherd_hil.sim.process import SimProcess
 
         assert self.config.sim is not None
-        self._sim = sim = SimProcess(fault=self.config.sim.fault, fault_after=self.config.sim.fault_after)
-        sim.start()
+        self._sim = sim = SimProcess.start(self.config.sim.fault, self.config.sim.fault_after)
         self._power = SimPower(sim.control)
         self._console_config = ConsoleConfig(port=sim.uart)
         return SshConfig(

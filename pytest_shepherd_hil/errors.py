@@ -56,6 +56,10 @@ class CommandTimeoutError(ShellError):
     """A command did not end in its time."""
 
 
+class CommandCutError(ShellError):
+    """A command was cut off because its test is being stopped."""
+
+
 class ModuleError(BoardError):
     """The kernel module is not in the state it was put into."""
 

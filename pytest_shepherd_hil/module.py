@@ -47,6 +47,7 @@ class KernelModule:
         Raises:
             ModuleError: the command failed, or the kernel does not list it afterwards.
         """
+        __tracebackhide__ = True
         if self.is_loaded:
             return
         self._change(self._load, loaded=True)
@@ -57,6 +58,7 @@ class KernelModule:
         Raises:
             ModuleError: the command failed, or the kernel still lists it afterwards.
         """
+        __tracebackhide__ = True
         if not self.is_loaded:
             return
         self._change(self._unload, loaded=False)
@@ -67,15 +69,17 @@ class KernelModule:
         Raises:
             ModuleError: either did not work.
         """
+        __tracebackhide__ = True
         self.unload()
         self._change(self._load, loaded=True)
 
     def _change(self, command: str, *, loaded: bool) -> None:
+        __tracebackhide__ = True
         verb = "load" if loaded else "unload"
         try:
             result = self._shell.run(command, timeout_s=self._timeout_s)
         except CommandFailedError as error:
-            raise ModuleError(f"board {self._board}: could not {verb} {self.name}\n{error}") from error
+            raise ModuleError(f"board {self._board}: could not {verb} {self.name}\n{error}") from None
         if self.is_loaded is not loaded:
             raise ModuleError(
                 f"board {self._board}: `{command}` ended with exit status 0, but /proc/modules "

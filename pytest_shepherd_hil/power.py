@@ -9,13 +9,14 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from pytest_shepherd_hil.errors import PowerError
+from pytest_shepherd_hil.errors import BoardError, PowerError
 from pytest_shepherd_hil.text import printable
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.boards import PowerConfig
+    from pytest_shepherd_hil.sim.control import SimControl
 
-__all__ = ["CommandPower", "Power"]
+__all__ = ["CommandPower", "Power", "SimPower"]
 
 
 class Power(Protocol):
@@ -27,6 +28,19 @@ class Power(Protocol):
         Raises:
             PowerError: it did not work.
         """
+
+
+class SimPower:
+    """The power of an embedded board."""
+
+    def __init__(self, control: SimControl) -> None:
+        self._control = control
+
+    def cycle(self) -> None:
+        try:
+            self._control.power_cycle()
+        except BoardError as error:
+            raise PowerError(str(error)) from error
 
 
 class CommandPower:

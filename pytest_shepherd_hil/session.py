@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_shepherd_hil.board import Board
-from pytest_shepherd_hil.errors import BoardDeadError, BoardError, HilError, RecoveryError, ShellError
+from pytest_shepherd_hil.errors import BoardDeadError, BoardError, CommandCutError, HilError, RecoveryError, ShellError
 from pytest_shepherd_hil.evidence.bundle import EvidenceRun
 from pytest_shepherd_hil.guard.abort import Interrupter, TestAbortedError
 from pytest_shepherd_hil.guard.guard import Guard
@@ -43,6 +44,8 @@ class HilSession:
 
     REPORT_END_S = 5.0
     """How long a test waits for the end of a report that is being printed, once it has ended itself."""
+    AFTERMATH_S = 0.3
+    """How long what follows from an incident is waited for: a PRU that is late, then the jump of its clock."""
     SETTLE_S = 0.2
     """How long a test waits for late words where no fence can be written."""
 
@@ -232,7 +235,7 @@ class HilSession:
         missing = self._missing(window, phase, raised)
         if incidents or missing:
             self._verdicts.add((item.nodeid, phase))
-            own = None if raised is None or isinstance(raised, TestAbortedError) else raised
+            own = None if isinstance(raised, (TestAbortedError, CommandCutError, BoardDeadError)) else raised
             folder = self._write_evidence(item.nodeid, window)
             message = failure_message(
                 self.board.name, incidents, note=self._note, folder=folder, own_error=own, missing=missing
@@ -273,11 +276,20 @@ class HilSession:
         """Wait until everything that the kernel printed in this phase has come out and been judged."""
         board, guard = self.board, self._guard
         assert guard is not None
+        self._linger(board, guard, window)
         if board.dead is None and self._touched(phase):
             self._cross_fence(board, guard)
         deadline = time.monotonic() + self.REPORT_END_S
         while guard.report_open(window) and time.monotonic() < deadline:
             time.sleep(0.005)
+
+    def _linger(self, board: Board, guard: Guard, window: Window) -> None:
+        """Give an incident that leaves the kernel running a moment to show what follows from it."""
+        if not guard.unexpected(window):
+            return
+        deadline = time.monotonic() + self.AFTERMATH_S
+        while board.dead is None and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def _touched(self, phase: str) -> bool:
         """Whether a fence is due: always after the body, else only if the phase used the board."""
@@ -334,7 +346,7 @@ class HilSession:
 
         def cut() -> None:
             if board.dead is None and "shell" in board.has:
-                board.shell.interrupt()
+                board.shell.interrupt(incident.headline(board.name))
 
         self._interrupter.interrupt(incident.headline(board.name), cut)
 
@@ -377,6 +389,9 @@ class HilSession:
 
     def _say(self, text: str) -> None:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None and reporter.verbosity >= 0:
+        if reporter is None or reporter.verbosity < 0:
+            return
+        capture = self._config.pluginmanager.get_plugin("capturemanager")
+        with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
             reporter.ensure_newline()
             reporter.write_line(f"hil: {text}")

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import paramiko
 from fabric import Config, Connection
@@ -19,6 +19,7 @@ from invoke.exceptions import ThreadException
 
 from pytest_shepherd_hil.errors import (
     BoardDeadError,
+    CommandCutError,
     CommandFailedError,
     CommandTimeoutError,
     HilError,
@@ -64,6 +65,7 @@ class _Runner(Remote):  # type: ignore[misc]  # fabric has no types
     CHANNEL_TIMEOUT_S = 10.0
 
     channel: paramiko.Channel | None = None
+    cut_for: str | None = None
 
     def start(self, command: str, shell: str, env: dict[str, str], timeout: float | None = None) -> None:
         del shell, env, timeout
@@ -73,7 +75,8 @@ class _Runner(Remote):  # type: ignore[misc]  # fabric has no types
         self.channel = transport.open_session(timeout=self.CHANNEL_TIMEOUT_S)
         self.send_start_message(command)
 
-    def cut(self) -> None:
+    def cut(self, reason: str | None = None) -> None:
+        self.cut_for = reason
         channel = self.channel
         if channel is not None:
             channel.close()
@@ -132,6 +135,7 @@ class Shell:
             ShellError: the board could not be reached, or the connection broke.
             BoardDeadError: the board is known to be dead; nothing was tried.
         """
+        __tracebackhide__ = True
         if not timeout_s > 0:
             raise ValueError(f"timeout_s must be more than 0, not {timeout_s!r}")
         call = ShellCall(command, time.monotonic_ns())
@@ -141,12 +145,16 @@ class Shell:
         except HilError as error:
             call.error = str(error)
             raise
+        except BaseException as error:  # the test is being stopped, or Ctrl-C
+            call.error = f"cut off: {error or type(error).__name__}"
+            raise
         call.result = result
         if check and not result.ok:
             raise CommandFailedError(self._failed(result))
         return result
 
     def _run(self, command: str, timeout_s: float, sudo: bool) -> ShellResult:
+        __tracebackhide__ = True
         started = time.monotonic()
         self._refuse_dead(command)
         line = f"sudo -n -- sh -c {shlex.quote(command)}" if sudo else command
@@ -165,20 +173,26 @@ class Shell:
             timer.start()
             done: Any = runner.run(line, hide=True, warn=True, in_stream=False, encoding="utf-8")
         except (paramiko.SSHException, EOFError, OSError, ThreadException) as error:
-            if late.is_set():
-                raise CommandTimeoutError(self._too_late(command, timeout_s, runner)) from error
-            self._refuse_dead(command)
-            raise ShellError(self._broken(command, runner, error)) from error
+            self._explain_end(command, timeout_s, runner, late.is_set(), error)
         finally:
             timer.cancel()
             self._running.discard(runner)
         duration_s = time.monotonic() - started
-        if late.is_set():
-            raise CommandTimeoutError(self._too_late(command, timeout_s, runner))
-        if done.exited < 0:
-            self._refuse_dead(command)
-            raise ShellError(self._broken(command, runner, None))
+        if late.is_set() or done.exited < 0:
+            self._explain_end(command, timeout_s, runner, late.is_set(), None)
         return ShellResult(command, done.stdout, done.stderr, done.exited, duration_s)
+
+    def _explain_end(
+        self, command: str, timeout_s: float, runner: _Runner, late: bool, error: BaseException | None
+    ) -> NoReturn:
+        """A command has ended in another way than by its exit status."""
+        __tracebackhide__ = True
+        if late:
+            raise CommandTimeoutError(self._too_late(command, timeout_s, runner)) from None
+        self._refuse_dead(command)
+        if runner.cut_for is not None:
+            raise CommandCutError(f"board {self._board}: {_quoted(command)} was cut off: {runner.cut_for}") from None
+        raise ShellError(self._broken(command, runner, error)) from error
 
     def alive(self, timeout_s: float = 5.0) -> bool:
         """Whether the shell answers at all."""
@@ -188,11 +202,11 @@ class Shell:
             return False
         return True
 
-    def interrupt(self) -> None:
-        """Cut off every command that is running now; the connection stays. For any thread."""
+    def interrupt(self, reason: str) -> None:
+        """Cut off every command that is running now, for ``reason``; the connection stays. For any thread."""
         for runner in tuple(self._running):
             with contextlib.suppress(Exception):
-                runner.cut()
+                runner.cut(reason)
 
     def kill(self, reason: str) -> None:
         """The board is dead: cut the connection, and fail every call from now on with ``reason``. For any thread."""
@@ -224,10 +238,12 @@ class Shell:
         connection.close()
 
     def _refuse_dead(self, command: str) -> None:
+        __tracebackhide__ = True
         if self._dead is not None:
             raise BoardDeadError(f"board {self._board}: did not run {_quoted(command)}: {self._dead}")
 
     def _connect(self, timeout_s: float) -> Connection:
+        __tracebackhide__ = True
         if not self._connecting.acquire(timeout=timeout_s):
             raise ShellError(f"board {self._board}: another thread is still connecting to {self.target}")
         try:

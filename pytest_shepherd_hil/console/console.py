@@ -29,15 +29,26 @@ class Console:
         port: gives the port to send to; called for each use, since a replugged adapter is a new port.
         board: name of the board, for error messages.
         dead: gives the reason why nothing more will come, or None.
+        nudge: has the kernel print something, so that a line it keeps back comes out.
     """
 
+    NUDGE_AFTER_S = 0.3
+    NUDGE_EVERY_S = 1.0
+
     def __init__(
-        self, log: ConsoleLog, port: Callable[[], Port], *, board: str, dead: Callable[[], str | None] = lambda: None
+        self,
+        log: ConsoleLog,
+        port: Callable[[], Port],
+        *,
+        board: str,
+        dead: Callable[[], str | None] = lambda: None,
+        nudge: Callable[[], None] | None = None,
     ) -> None:
         self._log = log
         self._port = port
         self._board = board
         self._dead = dead
+        self._nudge = nudge
         self._cursor = log.end
         self._first_line = log.count
 
@@ -45,6 +56,9 @@ class Console:
         """Wait until ``pattern`` comes out of the console, and return the match.
 
         The search begins where the last one ended, at first where this view begins; ``^`` and ``$`` match at line ends.
+
+        A kernel keeps back a message without a newline until it prints the next one. So while this waits, it writes a
+        line of its own to the kernel's log now and then, where the board has a shell.
 
         Args:
             pattern: a regular expression. It may span lines, up to 4096 characters.
@@ -54,9 +68,11 @@ class Console:
             ConsoleError: it did not come in time; the message has what came instead.
             BoardDeadError: the board died meanwhile.
         """
+        __tracebackhide__ = True
         compiled = re.compile(pattern, re.MULTILINE) if isinstance(pattern, str) else pattern
         deadline = time.monotonic() + timeout_s
         scanned = self._cursor
+        next_nudge = time.monotonic() + self.NUDGE_AFTER_S if self._nudge is not None else deadline
         wakeup = Wakeup()
         self._log.subscribe(wakeup)
         try:
@@ -70,10 +86,14 @@ class Console:
                     raise BoardDeadError(
                         f"board {self._board}: {compiled.pattern!r} will not come out of the console: {reason}"
                     )
-                left_s = deadline - time.monotonic()
-                if left_s <= 0:
+                now = time.monotonic()
+                if now >= deadline:
                     raise ConsoleError(self._not_found(compiled, timeout_s))
-                select.select([wakeup], [], [], left_s)
+                if self._nudge is not None and now >= next_nudge:
+                    self._nudge()
+                    next_nudge = time.monotonic() + self.NUDGE_EVERY_S
+                    continue
+                select.select([wakeup], [], [], max(min(deadline, next_nudge) - now, 0.0))
         finally:
             self._log.unsubscribe(wakeup)
             wakeup.close()
@@ -108,11 +128,11 @@ class Console:
             raise BoardDeadError(f"board {self._board}: cannot {what}: {reason}")
 
     def _not_found(self, pattern: re.Pattern[str], timeout_s: float) -> str:
-        since = self._log.text_since(self._cursor)
         head = f"board {self._board}: {pattern.pattern!r} did not come out of the console within {timeout_s:g} s"
-        if since:
-            shown = since.splitlines()[-10:]
-            return "\n".join([f"{head}; the last that came:", *(f"  | {printable(line)}" for line in shown)])
+        rest = self._log.unfinished.decode("utf-8", "replace")
+        shown = [line.text for line in self.lines()[-10:]] + ([rest] if rest else [])
+        if shown:
+            return "\n".join([f"{head}; the last lines are:", *(f"  | {printable(line)}" for line in shown)])
         last_ns = self._log.last_ns
         if last_ns is None:
             return f"{head}; it has not said a single byte since it was opened: check the wire (RX to pin 5 of J1)"

@@ -52,7 +52,7 @@ class Interrupter:
         self._generation = 0
         self._raised = 0
         self._reason = ""
-        self._lock = threading.Lock()
+        self._cutting = threading.Lock()
         self._ended = threading.Event()
         self._previous: object = None
         self._installed = False
@@ -83,6 +83,9 @@ class Interrupter:
         finally:
             self._armed = False
             self._ended.set()
+            # whoever is cutting something off right now is done before the test's end is dealt with
+            if self._cutting.acquire(timeout=self.PATIENCE_S):
+                self._cutting.release()
 
     def interrupt(self, reason: str, cut: Callable[[], None]) -> None:
         """Stop the test that is armed now, if there is one. Returns at once.
@@ -101,9 +104,10 @@ class Interrupter:
 
     def _pursue(self, generation: int, reason: str, cut: Callable[[], None]) -> None:
         for _ in range(self.ATTEMPTS):
-            if not self._armed or self._generation != generation:
-                return
-            cut()
+            with self._cutting:
+                if not self._armed or self._generation != generation:
+                    return
+                cut()
             before = self._raised
             self._reason = reason
             if self._installed and self._target is not None:

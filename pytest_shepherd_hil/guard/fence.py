@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import threading
 import time
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.console.log import ConsoleLine, ConsoleLog, Wakeup
+from pytest_shepherd_hil.errors import HilError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +48,11 @@ class Fences:
         if line.message.startswith(self._prefix):
             self._out[line.message] = line.number + 1
             self.wake()
+
+    def nudge(self) -> None:
+        """Have the kernel log something, so that a line that it keeps back comes out. Does not fail."""
+        with contextlib.suppress(HilError):
+            self._shell.run("echo '<7>hil: flush' > /dev/kmsg", timeout_s=5.0)
 
     def wake(self) -> None:
         """Have the waiter look whether it should give up. For any thread."""

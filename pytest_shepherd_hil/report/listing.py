@@ -14,9 +14,9 @@ __all__ = ["board_table"]
 
 
 def board_table(boards: BoardsFile) -> str:
-    """One row for each board: its name, what it has, whether it is in use, and its description."""
-    rows = [("board", "has", "in use", "description")]
-    rows += [(board.name, _has(board), _use(board), printable(board.description)) for board in boards]
+    """One row for each board: its name, what it has, its description, and who uses it."""
+    rows = [("board", "has", "description", "in use")]
+    rows += [(board.name, _has(board), printable(board.description), _use(board)) for board in boards]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = []
     for row in rows:
