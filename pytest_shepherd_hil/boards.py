@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
@@ -48,8 +49,8 @@ def parse_samplerate(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
     if isinstance(value, str) and (match := _SAMPLERATE.fullmatch(value)):
-        rate = float(match[1]) * _UNIT[match[2].lower()]
-        if rate >= 1 and rate.is_integer():
+        rate = Decimal(match[1]) * _UNIT[match[2].lower()]
+        if rate >= 1 and rate == int(rate):
             return int(rate)
     raise ValueError(f"{value!r} is not a samplerate; write it as 4_000_000 or '4 MHz'")
 

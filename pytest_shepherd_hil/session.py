@@ -68,7 +68,7 @@ class HilSession:
         self._note: str | None = None
         self._unhealthy: str | None = None
         self._hopeless: BaseException | None = None
-        self._harmed_by: set[int] = set()
+        self._harmed_by = 0
         self._verdicts: set[tuple[str, str]] = set()
         self._calls_seen = 0
 
@@ -221,7 +221,8 @@ class HilSession:
         raised: BaseException | None = None
         try:
             with self._interrupter.armed():
-                self._stop_for_old_news()
+                if phase == "call":
+                    self._stop_for_old_news()
                 result = yield
         except _PASS_THROUGH:
             raise
@@ -246,7 +247,7 @@ class HilSession:
         raise raised
 
     def _stop_for_old_news(self) -> None:
-        """An incident may have come between two phases: then this one need not begin."""
+        """An incident may have come since setup was judged: then the body need not begin."""
         assert self._guard is not None
         assert self._window is not None
         found = self._guard.unexpected(self._window)
@@ -322,8 +323,9 @@ class HilSession:
 
     def _on_incident(self, incident: Incident) -> None:
         if self._guard is not None:
-            if incident.severity is Severity.FAIL and incident.id not in self._harmed_by:
-                self._harmed_by.add(incident.id)
+            more_of_it = self._unhealthy is not None and incident.id == self._harmed_by
+            if incident.severity is Severity.FAIL and (more_of_it or incident.id > self._harmed_by):
+                self._harmed_by = incident.id
                 self._unhealthy = incident.headline(self.board_config.name)
             self._guard.on_incident(incident)
 
@@ -394,4 +396,8 @@ class HilSession:
         capture = self._config.pluginmanager.get_plugin("capturemanager")
         with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
             reporter.ensure_newline()
+            if (
+                self._config.get_terminal_writer().width_of_current_line
+            ):  # a letter that came after another line of ours
+                reporter.write_line("")
             reporter.write_line(f"hil: {text}")

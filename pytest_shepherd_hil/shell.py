@@ -64,7 +64,7 @@ class _Runner(Remote):  # type: ignore[misc]  # fabric has no types
 
     CHANNEL_TIMEOUT_S = 10.0
 
-    channel: paramiko.Channel | None = None
+    channel: paramiko.Channel
     cut_for: str | None = None
 
     def start(self, command: str, shell: str, env: dict[str, str], timeout: float | None = None) -> None:
@@ -77,9 +77,8 @@ class _Runner(Remote):  # type: ignore[misc]  # fabric has no types
 
     def cut(self, reason: str | None = None) -> None:
         self.cut_for = reason
-        channel = self.channel
-        if channel is not None:
-            channel.close()
+        if hasattr(self, "channel"):  # fabric's own way to see whether it was opened
+            self.channel.close()
 
 
 class Shell:
@@ -268,7 +267,9 @@ class Shell:
 
     def _new_connection(self, timeout_s: float) -> Connection:
         config = self.config
-        kwargs: dict[str, Any] = {"banner_timeout": timeout_s, "auth_timeout": timeout_s, "channel_timeout": timeout_s}
+        # Not fabric's own connect_timeout: it rounds down, and 0.9 s would become no limit at all.
+        limits = ("timeout", "banner_timeout", "auth_timeout", "channel_timeout")
+        kwargs: dict[str, Any] = dict.fromkeys(limits, timeout_s)
         if config.key is not None:
             key = Path(config.key).expanduser()
             if not key.is_file():
@@ -280,7 +281,6 @@ class Shell:
             config.host,
             user=config.user,
             port=config.port,
-            connect_timeout=timeout_s,
             connect_kwargs=kwargs,
             # Only boards.toml decides where a run goes to: ~/.ssh/config differs between a desk and a runner.
             config=Config(overrides={"load_ssh_configs": False}, lazy=True),
@@ -373,9 +373,9 @@ def _passing(error: Exception, cause: Exception, text: str, timeout_s: float) ->
     if isinstance(cause, ConnectionRefusedError):
         return "refused: the host is up but nothing listens there (still booting? sshd not running? wrong port?)"
     if isinstance(cause, TimeoutError):
-        return f"silent: no answer within {timeout_s:g} s (board off, crashed, or its cable out?)"
+        return f"silent: no answer within {timeout_s:.3g} s (board off, crashed, or its cable out?)"
     if isinstance(cause, closed) or isinstance(error.__cause__, closed) or isinstance(error.__context__, closed):
         return "reset: it closed the connection before saying a word (sshd overloaded or restarting?)"
     if "banner" in text.lower():
-        return f"silent: the connection stands, but no SSH server said a word within {timeout_s:g} s (board hung?)"
+        return f"silent: the connection stands, but no SSH server said a word within {timeout_s:.3g} s (board hung?)"
     return None

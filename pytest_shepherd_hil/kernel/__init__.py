@@ -1,1 +1,1 @@
-"""What a kernel console says and what it means. Pure: no threads, no pytest, no I/O but reading rule and symbol files."""
+"""What a kernel console says and means. Pure: no threads, no pytest, no I/O but reading rule and symbol files."""

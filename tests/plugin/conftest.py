@@ -7,6 +7,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,14 +32,16 @@ class Suite:
         path = self.pytester.path / "boards.toml"
         path.write_text(BOARDS.read_text() if text is None else text)
 
-    def run(self, source: str, *options: str, board: str | None = "sim01") -> pytest.RunResult:
-        """Run a test file with these contents on a board."""
-        self.pytester.makepyfile(test_it=source)
+    def run(self, source: str, *options: str, then: str = "", board: str | None = "sim01") -> pytest.RunResult:
+        """Run a test file with these contents, and those of ``then``, on a board."""
+        self.pytester.makepyfile(test_it=f"{dedent(source)}\n{dedent(then)}")
         return self.again(*options, board=board)
 
     def again(self, *options: str, board: str | None = "sim01") -> pytest.RunResult:
         chosen = ["--board", board] if board is not None else []
-        return self.pytester.runpytest_subprocess("-p", "no:cacheprovider", *chosen, *self.options, *options, timeout=60)
+        return self.pytester.runpytest_subprocess(
+            "-p", "no:cacheprovider", *chosen, *self.options, *options, timeout=60
+        )
 
     @property
     def evidence(self) -> dict[str, Path]:
@@ -91,7 +94,9 @@ def bench_toml(sim: SimProcess, *, port: str | None = None, ssh: str = "", **key
         **keys,
     }
     lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in table.items())
-    code = f"from pytest_shepherd_hil.sim.control import SimControl; SimControl({str(sim.control.path)!r}).power_cycle()"
+    code = (
+        f"from pytest_shepherd_hil.sim.control import SimControl; SimControl({str(sim.control.path)!r}).power_cycle()"
+    )
     return f"""
 [boards.bench]
 boot_timeout_s = 15

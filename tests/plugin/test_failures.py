@@ -27,9 +27,9 @@ def test_panic_fails_the_test_stuck_in_a_shell_command_at_once_and_the_board_is_
         def test_unload(shell, kernel_module):
             kernel_module.load()
             shell.run("modprobe -rf shepherd", timeout_s=45)
-        """
-        + AFTER,
+        """,
         "-rfE",
+        then=AFTER,
         board="sim-racy",
     )
     result.assert_outcomes(passed=1, failed=1)
@@ -175,7 +175,7 @@ def test_fixtures_of_a_dead_board_are_torn_down_at_once(suite: Suite) -> None:
         def loaded(kernel_module, shell, console):
             yield
             for call in (lambda: shell.run("true", timeout_s=30), kernel_module.unload, lambda: console.send("x"),
-                         lambda: console.expect("x", timeout_s=30)):
+                         lambda: console.expect("never", timeout_s=30)):
                 started = time.monotonic()
                 with pytest.raises(Exception) as caught:
                     call()
@@ -211,8 +211,8 @@ def test_one_cause_is_one_incident_with_what_follows_from_it(
             for _ in range(5):
                 kernel_module.reload()
                 time.sleep(0.2)
-        """
-        + AFTER,
+        """,
+        then=AFTER,
         board=board,
     )
     result.assert_outcomes(passed=1, failed=1)
@@ -252,8 +252,8 @@ def test_console_that_is_unplugged_fails_the_test_that_runs(suite: Suite) -> Non
             board.hardware.unplug_uart()
             threading.Timer(1, board.hardware.plug_uart).start()
             time.sleep(30)
-        """
-        + AFTER
+        """,
+        then=AFTER,
     )
     result.assert_outcomes(passed=1, failed=1)
     assert result.duration < 20

@@ -1,0 +1,333 @@
+"""The judge of a kernel console: lines in, incidents out. No threads, no clock, no I/O; bounded memory."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pytest_shepherd_hil.kernel.hints import cma_hints, reboot_hints, remoteproc_hints
+from pytest_shepherd_hil.kernel.incident import Incident, Severity
+from pytest_shepherd_hil.kernel.lines import split_embedded
+from pytest_shepherd_hil.kernel.report import MAX_LINE_CHARS, Report, normalised
+from pytest_shepherd_hil.kernel.rules import load_rules
+from pytest_shepherd_hil.kernel.timeline import Timeline
+
+if TYPE_CHECKING:
+    from pytest_shepherd_hil.kernel.lines import Line
+    from pytest_shepherd_hil.kernel.rules import Hit, Rule, Rules
+
+__all__ = ["Detector"]
+
+_MAX_CONSEQUENCES = 50
+_MAX_SEEN = 256
+_PANIC_WITHIN_S = 5.0
+_PANIC_WITHIN_LINES = 50
+
+_CUT = re.compile(r"8<--- cut here ---|-{4,16}\[ cut here \]-{4,16}")
+# What may stand before the line that shows what it is, also where the first line was lost.
+_PREAMBLE = re.compile(_CUT.pattern + r"|pgd = [0-9a-f]{8,16}$|\[[0-9a-f]{8,16}\] \*pgd=[0-9a-f]{8,16}")
+_MAX_PREAMBLE = 4
+_REQUEST = re.compile(r"(?:reboot|kexec_core|sysrq): (?:Restarting system|Starting new kernel|Resetting)")
+_SHOWS_A_LOG = re.compile(r"[$#>] .{0,200}\b(?:dmesg|journalctl|\w{0,20}log|messages|kmsg)\b")
+
+_BANNERS = ("spl", "uboot", "start", "linux", "version")
+"""The banners of one boot, in their order: groups of the rule ``boot``."""
+_KERNEL_BANNER = _BANNERS.index("linux")
+_BOOTED = len(_BANNERS)
+_STRENGTH = {Severity.INFO: 0, Severity.WARN: 1, Severity.FAIL: 2}
+
+
+@dataclass(slots=True)
+class _Cause:
+    """A past incident that may still have consequences."""
+
+    incident: Incident
+    title: str
+    adds: tuple[str, ...]
+    time_s: float | None
+    line: int
+
+
+def _number(hit: Hit, group: str) -> int | None:
+    text = hit.match.groupdict().get(group) or ""
+    return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else None
+
+
+class Detector:
+    """Finds the incidents in the lines of one console.
+
+    Incidents come out in the order in which they begin; one that is amended comes out again under the same id.
+
+    Kernel time tells a log that is shown again from news (see :class:`Timeline`), and a line that a rule found is not
+    judged a second time with the same time and text. A boot banner is an unexpected reboot unless the owner announced
+    the boot, or nothing of a kernel had been seen yet, or it is shown again: the line before it was a replay or, before
+    the kernel's own banner, a prompt with a command that shows logs. The banners of one boot, boot loader and kernel,
+    come in a fixed order: one that goes on in that order belongs to the same boot. A reboot that ends a report, or
+    follows a panic, is a consequence of that. After a panic nothing counts until the board boots. A report that silence
+    had cut goes on, under its id, where more of it comes.
+    """
+
+    def __init__(self, rules: Rules | None = None) -> None:
+        self._rules = load_rules() if rules is None else rules
+        self._count = 0
+        self._report: Report | None = None
+        self._boot_expected = False
+        self._begin(_BOOTED)
+
+    def _begin(self, stage: int) -> None:
+        """Forget what belongs to one boot of the board."""
+        self._boot_stage = stage
+        self._timeline = Timeline()
+        self._seen_kernel = False
+        self._fatal: Incident | None = None
+        self._last: Report | None = None
+        self._crashes = 0
+        self._cma_failures = 0
+        self._preamble: list[Line] = []
+        self._request: str | None = None
+        self._causes: dict[str, _Cause] = {}
+        self._seen: deque[tuple[float, str]] = deque(maxlen=_MAX_SEEN)
+        self._cut = False
+        self._shown_again = False
+        self._log_wanted = False
+
+    @property
+    def pending(self) -> bool:
+        """A report is open: after some silence the owner calls :meth:`flush`."""
+        return self._report is not None
+
+    @property
+    def settling(self) -> bool:
+        """The open report has come to its end; only a panic line may still follow."""
+        return self._report is not None and self._report.settling
+
+    def new_epoch(self) -> None:
+        """The owner boots the board on purpose: the next boot is no incident."""
+        self._boot_expected = True
+
+    def feed(self, line: Line) -> list[Incident]:
+        """Judge the next line."""
+        found: list[Incident] = []
+        for part in split_embedded(line):
+            if part.message:
+                found += self._judge(part)
+        return found
+
+    def flush(self) -> list[Incident]:
+        """Close what is open as it stands: the console has been silent for a while, or the log is at its end."""
+        if self._report is None:
+            return []
+        incident = self._close(self._report)
+        self._cut = not incident.complete
+        return [incident]
+
+    # --- is it news?
+
+    def _judge(self, line: Line) -> list[Incident]:
+        hit = self._rules.match(line.message)
+        if hit is not None and hit.rule.report == "boot":
+            name = hit.match.lastgroup
+            stage = _BANNERS.index(name) if name in _BANNERS else _KERNEL_BANNER
+            # ``cat /proc/version`` says the same as the kernel, but not at its first second.
+            if _BANNERS[stage] != "version" or (line.kernel_time_s is not None and line.kernel_time_s < 1):
+                return self._banner(line, hit, stage)
+            hit = None
+        found: list[Incident] = []
+        if self._timeline.is_back(line.kernel_time_s) and (self._fatal is not None or self._boot_expected):
+            found += self._booted("kernel time began again")
+            self._begin(_BOOTED)
+        if self._is_news(line, hit):
+            found += self._news(line, hit)
+        return found
+
+    def _is_news(self, line: Line, hit: Hit | None) -> bool:
+        time_s = line.kernel_time_s
+        live = self._timeline.live(time_s)
+        self._shown_again = time_s is not None and not live
+        self._log_wanted = time_s is None and _SHOWS_A_LOG.search(line.message, 0, MAX_LINE_CHARS) is not None
+        if not live or self._fatal is not None:
+            return False
+        if time_s is not None:
+            self._seen_kernel = True
+            self._boot_stage = _BOOTED
+        if hit is not None:
+            self._seen_kernel = True
+            if time_s is not None:
+                key = (time_s, line.message[:MAX_LINE_CHARS])
+                if key in self._seen:
+                    return False
+                self._seen.append(key)
+        return True
+
+    # --- boots
+
+    def _banner(self, line: Line, hit: Hit, stage: int) -> list[Incident]:
+        wanted = self._log_wanted and stage >= _KERNEL_BANNER
+        if self._boot_stage >= _KERNEL_BANNER and (self._shown_again or wanted):
+            self._shown_again = self._timeline.replaying = True
+            return []
+        if stage > self._boot_stage:
+            self._boot_stage = stage
+            self._timeline.live(line.kernel_time_s)
+            return []
+        found = self._booted(line.message[:MAX_LINE_CHARS], line, hit)
+        self._begin(stage)
+        self._timeline.live(line.kernel_time_s)
+        return found
+
+    def _booted(self, message: str, line: Line | None = None, hit: Hit | None = None) -> list[Incident]:
+        """The board has started again; whose doing is it?"""
+        expected, self._boot_expected = self._boot_expected, False
+        if self._report is not None:
+            self._report.rebooted = None if expected else f"the board rebooted: {message}"
+            return [self._close(self._report)]
+        if expected:
+            return []
+        if self._fatal is not None:
+            return [replace(self._fatal, consequences=(*self._fatal.consequences, f"the board rebooted: {message}"))]
+        if not self._seen_kernel or line is None or hit is None:
+            return []
+        found = self._incident(line, hit, fatal=True, hints=reboot_hints(self._request))
+        return [replace(found, signature=found.kind)]
+
+    # --- reports
+
+    def _news(self, line: Line, hit: Hit | None) -> list[Incident]:
+        found: list[Incident] = []
+        if self._report is not None:
+            taken = self._in_report(self._report, line, hit, found)
+            if taken:
+                return found
+        elif hit is None and self._cut and self._last and self._follows(self._last, line) and self._last.take(line):
+            self._report = self._last
+            return found
+        if hit is None:
+            if not _PREAMBLE.match(line.message):
+                self._preamble.clear()
+            elif len(self._preamble) < _MAX_PREAMBLE:
+                self._preamble.append(line)
+            if _REQUEST.match(line.message):
+                self._request = line.message[:MAX_LINE_CHARS]
+            return found
+        found += self._single(line, hit) if hit.rule.report is None else self._start(line, hit)
+        self._preamble.clear()
+        return found
+
+    def _in_report(self, report: Report, line: Line, hit: Hit | None, found: list[Incident]) -> bool:
+        """Whether the line is one of the open report; closes the report where the line shows that it is over."""
+        starts = hit is not None and hit.rule.report is not None
+        if starts and hit is not None and not (report.continues(hit, line.message) and self._follows(report, line)):
+            found.append(self._close(report))
+            return False
+        ours = starts or (hit is None and not (report.settling and _CUT.match(line.message)))
+        if ours and report.take(line, hit):
+            if report.finished:
+                found.append(self._close(report))
+            return True
+        if report.settling or not report.pass_over():
+            found.append(self._close(report))
+        return False
+
+    def _start(self, line: Line, hit: Hit) -> list[Incident]:
+        report = self._last
+        if (
+            report
+            and report.rule.report == "oops"
+            and self._follows(report, line)
+            and report.continues(hit, line.message)
+        ):
+            report.take(line, hit)
+        else:
+            self._count += 1
+            report = Report(self._count, hit, line, tuple(self._preamble), self._crashes)
+            self._crashes += hit.rule.report == "oops"
+        self._report = report
+        return [self._close(report) if report.finished else report.incident(is_open=True)]
+
+    def _follows(self, report: Report, line: Line) -> bool:
+        """Whether a line comes soon enough after a report to be of it."""
+        if line.kernel_time_s is not None and report.last_time is not None:
+            return line.kernel_time_s - report.last_time <= _PANIC_WITHIN_S
+        return line.number - report.last_line <= _PANIC_WITHIN_LINES
+
+    def _close(self, report: Report) -> Incident:
+        self._report, self._last, self._cut = None, report, False
+        incident = report.incident(is_open=False)
+        if incident.fatal:
+            self._fatal = incident
+        self._remember(incident, report.last_time)
+        return incident
+
+    # --- single lines and their consequences
+
+    def _single(self, line: Line, hit: Hit) -> list[Incident]:
+        cause = self._cause(hit.rule, line)
+        if cause is not None:
+            return self._consequence(cause, line, hit)
+        hints: tuple[str, ...] = ()
+        if hit.rule.kind == "cma-alloc-failure":
+            self._cma_failures += 1
+            hints = cma_hints(_number(hit, "pages"), _number(hit, "error"), self._cma_failures)
+        elif hit.rule.kind == "remoteproc-failure":
+            hints = remoteproc_hints(line.message)
+        incident = self._incident(line, hit, hints=hints)
+        self._remember(incident, line.kernel_time_s)
+        return [incident]
+
+    def _incident(self, line: Line, hit: Hit, *, fatal: bool = False, hints: tuple[str, ...] = ()) -> Incident:
+        self._count += 1
+        title = hit.render(hit.rule.title)
+        return Incident(
+            id=self._count,
+            rule=hit.rule.id,
+            kind=hit.rule.kind,
+            severity=hit.rule.severity,
+            title=title,
+            signature=f"{hit.rule.kind} {normalised(title)}",
+            first_line=line.number,
+            last_line=line.number,
+            kernel_time_s=line.kernel_time_s,
+            open=False,
+            complete=True,
+            fatal=fatal,
+            hints=hints,
+            lines=(line.text[:MAX_LINE_CHARS],),
+        )
+
+    def _remember(self, incident: Incident, time_s: float | None) -> None:
+        cause = _Cause(incident, incident.title, (), time_s, incident.last_line)
+        self._causes[incident.kind] = self._causes[incident.rule] = cause
+
+    def _cause(self, rule: Rule, line: Line) -> _Cause | None:
+        """The latest incident of which a line of this rule is a consequence."""
+        found: _Cause | None = None
+        for name in rule.consequence_of:
+            cause = self._causes.get(name)
+            if cause is None or _STRENGTH[cause.incident.severity] < _STRENGTH[rule.severity]:
+                continue
+            if line.kernel_time_s is not None and cause.time_s is not None:
+                soon = line.kernel_time_s - cause.time_s <= rule.within_s
+            else:
+                soon = line.number - cause.line <= rule.within_lines
+            if soon and (found is None or cause.incident.id > found.incident.id):
+                found = cause
+        return found
+
+    def _consequence(self, cause: _Cause, line: Line, hit: Hit) -> list[Incident]:
+        cause.time_s, cause.line = line.kernel_time_s or cause.time_s, line.number
+        incident = cause.incident
+        if len(incident.consequences) >= _MAX_CONSEQUENCES:
+            return []
+        added = hit.render(hit.rule.adds) if hit.rule.adds else ""
+        if added and added not in cause.adds:
+            cause.adds += (added,)
+        cause.incident = replace(
+            incident,
+            title=f"{cause.title} -> {', '.join(cause.adds)}" if cause.adds else cause.title,
+            last_line=line.number,
+            lines=(*incident.lines, line.text[:MAX_LINE_CHARS]),
+            consequences=(*incident.consequences, line.message[:MAX_LINE_CHARS]),
+        )
+        return [cause.incident]

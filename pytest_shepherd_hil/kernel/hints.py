@@ -1,0 +1,152 @@
+"""What follows from the facts of an incident, in plain words: facts first, the hint after, no guess as a fact."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from pytest_shepherd_hil.kernel.crash import NULL_PAGE
+
+if TYPE_CHECKING:
+    from pytest_shepherd_hil.kernel.incident import Crash, Frame
+
+__all__ = ["TAINT", "cma_hints", "crash_hints", "panic_hints", "reboot_hints", "remoteproc_hints", "taint_words"]
+
+TAINT = {
+    "P": "proprietary module",
+    "F": "module was force-loaded",
+    "S": "kernel on an unsupported system",
+    "R": "module was force-unloaded",
+    "M": "machine check",
+    "B": "bad page",
+    "U": "user asked for it",
+    "D": "the kernel had died before",
+    "A": "ACPI table overridden",
+    "W": "a warning came before",
+    "C": "staging driver",
+    "I": "firmware bug worked around",
+    "O": "out-of-tree module",
+    "E": "unsigned module",
+    "L": "soft lockup before",
+    "K": "live patch",
+    "X": "distribution's own flag",
+    "T": "randomized structure layout",
+    "N": "kernel test ran",
+}
+"""Taint letters in words; ``G`` only says that no proprietary module is loaded."""
+
+# What runs callbacks: the frame above one of these is a callback of that sort, and the way to stop it.
+_CALLBACKS = (
+    (re.compile(r"__hrtimer_run_queues|__run_hrtimer"), "timer", "hrtimer_cancel()"),
+    (re.compile(r"call_timer_fn|expire_timers|__run_timers?|run_timer_softirq"), "timer", "timer_delete_sync()"),
+    (re.compile(r"process_(?:one|scheduled)_works?"), "work", "cancel_work_sync()"),
+    (re.compile(r"tasklet_(?:hi_)?action(?:_common)?"), "tasklet", "tasklet_kill()"),
+    (re.compile(r"__?handle_irq_event_percpu|irq_thread(?:_fn)?"), "interrupt", "free_irq()"),
+    (re.compile(r"rcu_do_batch"), "RCU", "rcu_barrier()"),
+    (re.compile(r"kthread"), "thread", "kthread_stop()"),
+)
+
+
+def taint_words(letters: str) -> str:
+    """``O (out-of-tree module), D (…)``."""
+    return ", ".join(f"{letter} ({TAINT[letter]})" for letter in letters if letter in TAINT)
+
+
+def crash_hints(crash: Crash, guilty: Frame | None, earlier: int) -> tuple[str, ...]:
+    """Hints for an Oops or another report with a structure, the first of this boot but for ``earlier`` ones."""
+    hints = _unload_hints(crash)
+    if crash.address is not None and crash.address < NULL_PAGE:
+        module = guilty.module if guilty else None
+        where = f"the DWARF of {module}.ko names the field" if module else "DWARF names the field"
+        hints.append(
+            f"The faulting address {crash.address:#x} is below {NULL_PAGE}: a NULL base pointer plus the field offset "
+            f"{crash.address:#x}; {where}."
+        )
+    hints.extend(_secondary_hints(crash, earlier))
+    return tuple(hints)
+
+
+def _unload_hints(crash: Crash) -> list[str]:
+    leaving = {module.name for module in crash.modules if module.unloading}
+    places = [frame for frame in (crash.pc, crash.lr, *crash.frames[:3]) if frame is not None]
+    module = next((frame.module for frame in places if frame.module in leaving), None)
+    if module is None:
+        return []
+    who = crash.comm or "the process"
+    callback = _callback(crash.frames, module)
+    if callback is None:
+        return [f"{module} crashed during its own unload, by {who} (flag '-' in 'Modules linked in')."]
+    index, runner, sort, stop = callback
+    function = crash.frames[index].function
+    inner = crash.frames[0].function
+    called = "" if inner == function else f" It had called {inner}, which is where it crashed."
+    hints = [f"The crash is in {module}'s {sort} callback: {function}, run from {runner}.{called}"]
+    path = [frame.function for frame in crash.frames[index + 1 :] if frame.module == module]
+    below = f" in {' <- '.join(path[:3])}" if path else ""
+    flag = "flag '-' in 'Modules linked in'"
+    hints.append(f"It happened while {module} was being unloaded ({flag}): {who} was at that moment{below}.")
+    when = "when what it reads was torn down" if path else f"while {module} was being unloaded"
+    hints.append(f"So the {sort} callback was still armed {when}: stop it ({stop}) before freeing what it reads.")
+    return hints
+
+
+def _callback(frames: tuple[Frame, ...], module: str) -> tuple[int, str, str, str] | None:
+    """Where in the frames a callback of the module is: index, what runs it, its sort, what stops it."""
+    for index, (frame, runner) in enumerate(pairwise(frames)):
+        if frame.module != module or runner.module is not None:
+            continue
+        for pattern, sort, stop in _CALLBACKS:
+            if pattern.fullmatch(runner.function):
+                return index, runner.function, sort, stop
+    return None
+
+
+def _secondary_hints(crash: Crash, earlier: int) -> list[str]:
+    facts = []
+    if crash.oops_number is not None and crash.oops_number > 1:
+        facts.append(f"the kernel numbers it [#{crash.oops_number}]")
+    facts.extend(f"taint {letter} says: {TAINT[letter]}" for letter in "DW" if letter in (crash.taint or ""))
+    if earlier:
+        facts.append(f"the console showed {earlier} before it since the board booted")
+    if not facts:
+        return []
+    return [f"Secondary, not the first crash of this boot ({'; '.join(facts)}): look at the first one."]
+
+
+def panic_hints(crash: Crash) -> tuple[str, ...]:
+    """Hints for a kernel that does not go on."""
+    where = "in interrupt context" if crash.in_interrupt else None
+    return (f"The kernel panicked{f' {where}' if where else ''}: the board is gone until it reboots.",)
+
+
+def cma_hints(pages: int | None, error: int | None, count: int) -> tuple[str, ...]:
+    """Hints for a failed allocation of contiguous memory, the ``count``-th of this boot."""
+    hints = []
+    if pages is not None:
+        hints.append(
+            f"{pages} pages of 4 KiB in one piece ({pages * 4096 / 2**20:.1f} MiB) were asked for: "
+            "compare with CmaTotal and CmaFree in /proc/meminfo."
+        )
+    if error == -16:
+        hints.append("Error -16 is EBUSY: no range of that size could be cleared of pages that are in use.")
+    elif error == -12:
+        hints.append("Error -12 is ENOMEM: the area has no free range of that size.")
+    seen = f"It is number {count} since the board booted. " if count > 1 else ""
+    hints.append(f"{seen}It may be a leak that grows with each reload: see whether CmaFree falls with each.")
+    return tuple(hints)
+
+
+def remoteproc_hints(message: str) -> tuple[str, ...]:
+    """Hints for a PRU that did not boot and showed no cause."""
+    if not message.endswith(": -12"):
+        return ()
+    loglevel = "on 4.19 that message is of level info and shows only at console loglevel 8 (/proc/sys/kernel/printk)"
+    return (f"Error -12 is ENOMEM: it may come of a failed CMA allocation; {loglevel}.",)
+
+
+def reboot_hints(request: str | None) -> tuple[str, ...]:
+    """Hints for a boot that nobody had announced."""
+    if request is None:
+        return ("The console showed no crash and no request to reboot before it: see to watchdog, reset and power.",)
+    return (f"The kernel had said {request!r} before it: somebody asked for this reboot.",)

@@ -1,0 +1,153 @@
+"""From console bytes to lines: line ends, prefixes and kernel times, whatever the chunking and however damaged."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+__all__ = ["MAX_LINE_BYTES", "Line", "LineSplitter", "parse_line", "split_embedded"]
+
+MAX_LINE_BYTES = 64 * 1024
+"""A longer line is handed out in pieces of this size."""
+
+_PREFIX_CHARS = 512
+"""How far into a line a kernel time is looked for."""
+
+_TIME = r"(?P<time>\d{1,9}\.\d{6})"
+_CALLER = r"(?:\[ {0,8}(?P<caller>[TC] {0,8}\d{1,8})\])?"
+# The opening bracket may have been lost. printk writes six decimals; people who shorten a log write fewer.
+_PREFIX = re.compile(r"(?:<(?P<level>\d{1,3})>)?\[? {0,8}(?P<time>\d{1,9}\.\d{1,9})\]" + _CALLER + " ?")
+_LEVEL = re.compile(r"<(?P<level>\d{1,3})>")
+# One flipped character inside the brackets: the time is lost, the message is not.
+_DAMAGED = re.compile(r"\[(?=[^\]]{12,14}\])[ \d.]{0,14}[^\] \d.][ \d.]{0,14}\]" + _CALLER + " ?")
+_EMBEDDED = re.compile(r"(?:<(?P<level>\d{1,3})>)?\[ {0,8}" + _TIME + r"\]" + _CALLER + " ?")
+_LOGIN = re.compile(r".{0,200}login: \[ {0,8}(?P<time>\d{1,9}\.\d{1,9})\]" + _CALLER + " ?")
+_SYSLOG = re.compile(
+    r"(?:<\d{1,3}>)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d[T ][\d:.,+Z-]{8,32}) \S{1,255} kernel: "
+)
+# A record of /dev/kmsg: priority, sequence number, microseconds since boot, flags.
+_KMSG = re.compile(r"(?P<priority>\d{1,4}),\d{1,20},(?P<us>\d{1,18}),[^;\s]{1,64};")
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_ESCAPE = re.compile(
+    r"\x1b\[[0-?]{0,32}[ -/]{0,4}[@-~]"
+    r"|\x1b\][^\x07\x1b]{0,256}(?:\x07|\x1b\\)"
+    r"|\x1b[ -/]{0,2}[0-~]"
+)
+# What stands before a bracket when a person or a tool quotes the kernel: that line is not the kernel's.
+_QUOTED = re.compile(r"""["'`]|\b(?:echo|printf|logger|grep|sed|awk|kmsg)\b|^\S{0,200}/\S{0,200}:""")
+
+
+@dataclass(slots=True, frozen=True)
+class Line:
+    """One line of a console."""
+
+    number: int
+    """Counts from 0 in the console's log."""
+    text: str
+    """As it came, decoded as UTF-8; undecodable bytes are U+FFFD."""
+    message: str
+    """Without prefix, CR, NUL, terminal escapes and trailing blanks."""
+    kernel_time_s: float | None = None
+    """Seconds since boot, where printed."""
+    caller: str | None = None
+    """``T123`` for a thread, ``C1`` for a cpu in interrupt, where printed."""
+    level: int | None = None
+    """0 (emergency) to 7 (debug), where printed."""
+
+
+def parse_line(raw: bytes, number: int) -> Line:
+    """Take a line (without its end) apart.
+
+    Understands ``[  942.541300] ``, the same with a caller id or a level, behind a prompt or garbage, syslog and
+    journald headers of the kernel, records of ``/dev/kmsg``, and lines without any prefix.
+    """
+    text = raw.decode("utf-8", "replace")
+    body = _CONTROL.sub("", _ESCAPE.sub("", text)) if _CONTROL.search(text) else text
+    if match := _PREFIX.match(body):
+        return _line(number, text, body, match)
+    if match := _SYSLOG.match(body):
+        body = body[match.end() :]
+        if match := _PREFIX.match(body):
+            return _line(number, text, body, match)
+        return Line(number, text, body.rstrip())
+    if match := _KMSG.match(body):
+        message, time_s = body[match.end() :].rstrip(), int(match["us"]) / 1e6
+        return Line(number, text, message, time_s, None, int(match["priority"]) & 7)
+    if "[" in body:
+        match = _EMBEDDED.search(body, 0, _PREFIX_CHARS) or _LOGIN.match(body)
+        if match and not _QUOTED.search(body[: match.start()]):
+            return _line(number, text, body, match)
+        if match := _DAMAGED.match(body):
+            return Line(number, text, body[match.end() :].rstrip(), None, match["caller"])
+    if match := _LEVEL.match(body):
+        return Line(number, text, body[match.end() :].rstrip(), None, None, int(match["level"]) & 7)
+    return Line(number, text, body.lstrip("\ufffd").rstrip())
+
+
+def _line(number: int, text: str, body: str, match: re.Match[str]) -> Line:
+    groups = match.groupdict()
+    caller, level = groups["caller"], groups.get("level")
+    return Line(
+        number,
+        text,
+        body[match.end() :].rstrip(),
+        float(groups["time"]),
+        caller.replace(" ", "") if caller else None,
+        int(level) & 7 if level else None,
+    )
+
+
+def split_embedded(line: Line) -> tuple[Line, ...]:
+    """The messages in a line that lost a line end, or in which one writer cut another short; mostly the line itself."""
+    message = line.message
+    if "[" not in message:
+        return (line,)
+    match = _EMBEDDED.search(message, 1, _PREFIX_CHARS)
+    if match is None or _QUOTED.search(message[: match.start()]):
+        return (line,)
+    first = replace(line, message=message[: match.start()].rstrip())
+    return (first, _line(line.number, line.text, message, match))
+
+
+class LineSplitter:
+    """Cuts a stream of bytes into lines at LF; CRs before an LF belong to the line's end.
+
+    The lines are the same however the stream is cut into chunks. Memory is bounded by ``max_bytes``.
+    """
+
+    def __init__(self, max_bytes: int = MAX_LINE_BYTES) -> None:
+        self._max = max_bytes
+        self._pending = bytearray()
+
+    @property
+    def pending(self) -> bytes:
+        """What has come since the last line end."""
+        return bytes(self._pending)
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The lines that ``chunk`` completes, without their ends."""
+        lines: list[bytes] = []
+        *complete, rest = chunk.split(b"\n")
+        for segment in complete:
+            self._pending += segment
+            self._cut(lines)
+            lines.append(bytes(self._pending).rstrip(b"\r"))
+            self._pending.clear()
+        self._pending += rest
+        self._cut(lines)
+        return lines
+
+    def take_pending(self) -> bytes:
+        """The unfinished rest, which is then no longer pending: for the end of a stream."""
+        rest = bytes(self._pending).rstrip(b"\r")
+        self._pending.clear()
+        return rest
+
+    def _cut(self, lines: list[bytes]) -> None:
+        pending, size = self._pending, self._max
+        if len(pending) <= size:
+            return
+        count = (len(pending) - 1) // size
+        lines.extend(bytes(pending[i * size : (i + 1) * size]) for i in range(count))
+        del pending[: count * size]

@@ -1,0 +1,209 @@
+"""One report of many lines while it is being printed, and what it comes to as an incident."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pytest_shepherd_hil.kernel.crash import NULL_PAGE, CrashReader, guilty_frame
+from pytest_shepherd_hil.kernel.hints import crash_hints, panic_hints
+from pytest_shepherd_hil.kernel.incident import Frame, Incident
+
+if TYPE_CHECKING:
+    from pytest_shepherd_hil.kernel.incident import Crash
+    from pytest_shepherd_hil.kernel.lines import Line
+    from pytest_shepherd_hil.kernel.rules import Hit
+
+__all__ = ["Report", "normalised"]
+
+MAX_LINES = 400
+"""Lines of a report that are kept."""
+MAX_LINE_CHARS = 1024
+_MAX_TOTAL_LINES = 5000
+_MAX_FOREIGN = {"oops": 200, "panic": 200, "trace": 20}
+"""Lines in a row that belong to no report, after which a report without an end is given up as cut."""
+
+_INTERRUPTED = {"rcu-stall", "soft-lockup", "hard-lockup"}
+_ONE_OF_MANY = {"rcu-stall"}
+"""Kinds whose first line comes several times in one report."""
+_NUMBER = re.compile(r"\[#\d{1,6}\]")
+_NOISE = re.compile(r"-?0x[0-9a-f]+|\b[0-9a-f]*\d[0-9a-f]*\b|-?\d+(?:\.\d+)?", re.IGNORECASE)
+
+
+def normalised(title: str) -> str:
+    """A title without its numbers, equal for two runs of one bug."""
+    return re.sub(r"#(?:[ .,:/-]*#)+", "#", _NOISE.sub("#", title))
+
+
+class Report:
+    """A report from its first line on. ``take`` reads a line, ``incident`` tells what is known so far."""
+
+    def __init__(self, number: int, hit: Hit, line: Line, preamble: tuple[Line, ...], earlier: int) -> None:
+        self.number = number
+        self.rule = hit.rule
+        self.earlier = earlier
+        self.reader = CrashReader()
+        self.first_line = (*preamble, line)[0].number
+        self.last_line = line.number
+        self.first_time = line.kernel_time_s
+        self.last_time = line.kernel_time_s
+        self.rebooted: str | None = None
+        self._title = hit.render(hit.rule.title)
+        self._groups = hit.match.groupdict()
+        self._lines: list[str] = []
+        self._total = 0
+        self._foreign = 0
+        self._numbered = False
+        for before in preamble:
+            self.take(before)
+        self.take(line, hit)
+
+    def take(self, line: Line, hit: Hit | None = None) -> bool:
+        """Read a line; False where it is not of this report."""
+        known = self.reader.add(line.message)
+        if not known and hit is None:
+            return False
+        if hit is not None and hit.rule.report == "panic" and self.reader.panic_reason is None:
+            self.reader.panic_reason = line.message[:MAX_LINE_CHARS]
+        self._numbered = self._numbered or _NUMBER.search(line.message) is not None
+        if len(self._lines) < MAX_LINES:
+            self._lines.append(line.text[:MAX_LINE_CHARS])
+        self.last_line = line.number
+        self.last_time = line.kernel_time_s if line.kernel_time_s is not None else self.last_time
+        self._total += 1
+        self._foreign = 0
+        return True
+
+    def pass_over(self) -> bool:
+        """Somebody else's line came in between; False where there have been too many for the report to be still on."""
+        self._foreign += 1
+        return self._foreign <= _MAX_FOREIGN[self.rule.report or "trace"]
+
+    def continues(self, hit: Hit, message: str) -> bool:
+        """Whether a line that could begin a report is a further line of this one."""
+        kind = hit.rule.report
+        if kind == "panic":
+            return True
+        if self.fatal or self.reader.ended:
+            return False
+        if hit.rule.kind == self.rule.kind and self.rule.kind in _ONE_OF_MANY:
+            return True
+        return kind == "oops" == self.rule.report and not self._numbered and _NUMBER.search(message) is not None
+
+    @property
+    def fatal(self) -> bool:
+        return self.reader.panic_reason is not None or self.rebooted is not None
+
+    @property
+    def settling(self) -> bool:
+        """The report has come to its end, but a panic line may still follow."""
+        return self.reader.ended and not self.fatal
+
+    @property
+    def finished(self) -> bool:
+        """Nothing more of it can come."""
+        if self.reader.panic_ended or self._total >= _MAX_TOTAL_LINES:
+            return True
+        return self.rule.report == "trace" and self.reader.ended and not self.fatal
+
+    @property
+    def complete(self) -> bool:
+        """It came to its own end. Reports without an end of their own (stalls) have one once they showed a frame."""
+        if self.reader.ended or self.reader.panic_ended:
+            return True
+        return self.rule.report == "trace" and self.rule.kind != "warning" and bool(self.reader.frames)
+
+    def incident(self, *, is_open: bool) -> Incident:
+        """What is known of it."""
+        crash = self.reader.crash()
+        guilty = self._guilty(crash)
+        what = self._what(crash)
+        hints = crash_hints(crash, guilty, self.earlier)
+        if self.reader.panic_reason is not None:
+            hints += panic_hints(crash)
+        place = (guilty.function, f"[{guilty.module}]" if guilty.module else "") if guilty else ("", "")
+        return Incident(
+            id=self.number,
+            rule=self.rule.id,
+            kind=self.rule.kind,
+            severity=self.rule.severity,
+            title=self._headline(crash, guilty, what, is_open=is_open),
+            signature=" ".join(part for part in (self.rule.kind, *place, normalised(what)) if part),
+            first_line=self.first_line,
+            last_line=self.last_line,
+            kernel_time_s=self.first_time,
+            open=is_open,
+            complete=not is_open and self.complete,
+            fatal=self.fatal,
+            function=guilty.function if guilty else None,
+            module=guilty.module if guilty else None,
+            address=crash.address,
+            crash=crash,
+            hints=hints,
+            lines=tuple(self._lines),
+            consequences=(self.rebooted,) if self.rebooted else (),
+        )
+
+    def _guilty(self, crash: Crash) -> Frame | None:
+        named = self._groups.get("function")
+        frame = guilty_frame(crash, interrupted=self.rule.kind in _INTERRUPTED)
+        if named:
+            text = self._groups.get("offset") or ""
+            offset = int(text, 16) if re.fullmatch(r"[0-9a-f]{1,16}", text) else None
+            from_title = Frame(named, offset, None, self._groups.get("module") or self._module_of(named))
+            return guilty_frame(_frames_of(crash, from_title))
+        return frame
+
+    def _module_of(self, function: str) -> str | None:
+        return next((frame.module for frame in self.reader.frames if frame.function == function), None)
+
+    def _what(self, crash: Crash) -> str:
+        """What happened, without where: ``NULL pointer dereference``."""
+        if self.rule.report != "oops" or self.rule.kind != "oops":
+            return self._title
+        address = crash.address
+        what = self.reader.what
+        if address is not None and address < NULL_PAGE and (what is None or "domain fault" in what or "page" in what):
+            return "NULL pointer dereference"
+        if what is not None:
+            return what
+        code = crash.oops_code or self._groups.get("what") or "unknown cause"
+        if status := re.fullmatch(r"(?:Oops: )?([0-9a-f]{1,8})", code):
+            return f"fault with status {status[1]}"
+        return re.sub(r": 0{1,8}$", "", code.removeprefix("Oops - "))
+
+    def _headline(self, crash: Crash, guilty: Frame | None, what: str, *, is_open: bool) -> str:
+        reason = crash.panic_reason
+        if self.rule.kind == "panic":
+            return self._title + _while(crash, guilty)
+        at = f" at {crash.address:#x}" if crash.address is not None else ""
+        where = f" in {guilty}" if guilty else ""
+        if self.rule.kind == "oops":
+            if self.rule.id == "oops-unhandled-fault" and not (is_open or crash.oops_number or crash.pc or reason):
+                return f"unhandled fault: {what}{at}"  # without an Oops: a process got the signal
+            then = ", then panic" if reason is not None else ", then a reboot" if self.rebooted else ""
+            return f"kernel oops{then}: {what}{at}{where}{_while(crash, guilty)}"
+        then = f", then panic: {reason}" if reason is not None else ", then a reboot" if self.rebooted else ""
+        if guilty and guilty.function in what:
+            where = ""
+        return f"{what}{where}{_while(crash, guilty)}{then}"
+
+
+def _frames_of(crash: Crash, first: Frame) -> Crash:
+    """The crash with the frame that the title names at its head."""
+    names = [frame.function for frame in crash.frames]
+    rest = crash.frames[names.index(first.function) + 1 :] if first.function in names else crash.frames
+    return replace(crash, frames=(first, *rest))
+
+
+def _while(crash: Crash, guilty: Frame | None) -> str:
+    """`` while unloading shepherd``, from the flags in ``Modules linked in:``."""
+    for verb, modules in (
+        ("unloading", [module.name for module in crash.modules if module.unloading]),
+        ("loading", [module.name for module in crash.modules if module.loading]),
+    ):
+        if modules:
+            name = guilty.module if guilty and guilty.module in modules else modules[0]
+            return f" while {verb} {name}"
+    return ""

@@ -1,0 +1,278 @@
+"""What counts as an incident, as data: ``rules.toml`` and the rules of users.
+
+A rule is a table ``[rules.<id>]`` with
+
+``kind``, ``severity``
+    what it finds (a known kind or one of your own) and what that does to a test: ``fail``, ``warn``, ``info``
+``pattern``
+    a regular expression that is searched in the message (prefix and kernel time are gone); anchor it with ``^``, so
+    that neither a command that somebody types nor prose about a crash is one. The first 1024 characters are looked at.
+``not`` (optional)
+    a regular expression that must not be found in the message
+``example``
+    a line, with or without prefix, that the rule must match
+``title`` (optional)
+    the headline; ``{name}`` is a named group of the pattern, ``{message}`` the message, ``{size}`` the group ``pages``
+    in MiB. Without it the title is the message.
+``report`` (optional)
+    the line begins a report of many lines: ``oops``, ``panic``, ``trace``; or it is a banner of the boot: ``boot``
+``consequence_of`` (optional), ``within_s``, ``within_lines``
+    kinds or ids of rules: soon after an incident of these the line is a consequence of it, not an incident of its own.
+    Soon means so many seconds of kernel time, or so many lines where the console shows no times.
+``adds`` (optional)
+    what a consequence adds to the title of its cause, after an arrow
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import string
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING, cast
+
+from pytest_shepherd_hil.kernel.incident import Severity
+from pytest_shepherd_hil.kernel.lines import parse_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+__all__ = ["Hit", "Rule", "RuleError", "Rules", "load_rules"]
+
+_LOOKED_AT = 1024
+"""Characters of a message that are looked at; printk itself cuts a message at less than this."""
+
+_KEYS: dict[str, type | tuple[type, ...]] = {
+    "kind": str,
+    "severity": str,
+    "pattern": str,
+    "not": str,
+    "example": str,
+    "title": str,
+    "report": str,
+    "consequence_of": list,
+    "within_s": (int, float),
+    "within_lines": int,
+    "adds": str,
+}
+_REQUIRED = ("kind", "severity", "pattern", "example")
+_REPORTS = ("oops", "panic", "trace", "boot")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+class RuleError(ValueError):
+    """A rule file is not what it should be; names the file, the rule and, for a bad pattern, the column."""
+
+
+@dataclass(slots=True, frozen=True)
+class Rule:
+    """One rule; the fields are those of ``rules.toml``, with ``not`` as ``unless``."""
+
+    id: str
+    kind: str
+    severity: Severity
+    pattern: re.Pattern[str]
+    example: str
+    unless: re.Pattern[str] | None = None
+    title: str | None = None
+    report: str | None = None
+    consequence_of: tuple[str, ...] = ()
+    within_s: float = 2.0
+    within_lines: int = 20
+    adds: str | None = None
+
+    def search(self, message: str) -> re.Match[str] | None:
+        """Where the rule finds itself in a message."""
+        match = self.pattern.search(message, 0, _LOOKED_AT)
+        if match is None or (self.unless is not None and self.unless.search(message, 0, _LOOKED_AT)):
+            return None
+        return match
+
+
+@dataclass(slots=True, frozen=True)
+class Hit:
+    """A rule that matched a message."""
+
+    rule: Rule
+    match: re.Match[str]
+
+    def render(self, template: str | None) -> str:
+        """A title from its template; the message where there is none."""
+        message = self.match.string[:_LOOKED_AT]
+        if template is None:
+            return message
+        groups = {name: value or "" for name, value in self.match.groupdict().items()}
+        size = f"{int(groups['pages']) * 4096 / 2**20:.1f} MiB" if groups.get("pages", "").isdecimal() else ""
+        return template.format_map({"size": size, **groups, "message": message}).strip()
+
+
+@dataclass(slots=True, frozen=True)
+class Rules:
+    """An ordered set of rules; the first that matches decides."""
+
+    rules: tuple[Rule, ...]
+    _gates: tuple[re.Pattern[str] | None, re.Pattern[str] | None] = (None, None)
+
+    @classmethod
+    def of(cls, rules: tuple[Rule, ...]) -> Rules:
+        """Rules with a prefilter: one pattern each for the anchored ones and the others, to pass over healthy lines."""
+        anchored = [rule for rule in rules if rule.pattern.pattern.startswith("^")]
+        return cls(rules, (_gate(anchored, 1), _gate([rule for rule in rules if rule not in anchored], 0)))
+
+    def __iter__(self) -> Iterator[Rule]:
+        return iter(self.rules)
+
+    def __len__(self) -> int:
+        return len(self.rules)
+
+    def __getitem__(self, rule_id: str) -> Rule:
+        for rule in self.rules:
+            if rule.id == rule_id:
+                return rule
+        raise KeyError(rule_id)
+
+    def match(self, message: str) -> Hit | None:
+        """The first rule that matches, or None: most lines are healthy."""
+        anchored, others = self._gates
+        if (
+            anchored is not None
+            and others is not None
+            and not anchored.match(message, 0, _LOOKED_AT)
+            and not others.search(message, 0, _LOOKED_AT)
+        ):
+            return None
+        for rule in self.rules:
+            if match := rule.search(message):
+                return Hit(rule, match)
+        return None
+
+
+def _gate(rules: list[Rule], skip: int) -> re.Pattern[str] | None:
+    """One pattern that matches wherever one of the rules does; None where they cannot be put together."""
+    if not rules:
+        return re.compile(r"(?!)")
+    sources = []
+    for rule in rules:
+        source = rule.pattern.pattern
+        if re.search(r"\(\?P=|\(\?\(|\\\d|\(\?[aiLmsux]|\|\^", source) or (skip and _has_top_level_choice(source)):
+            return None
+        sources.append("(?:" + re.sub(r"\(\?P<\w+>", "(?:", source[skip:]) + ")")
+    try:
+        return re.compile("|".join(sources))
+    except re.error:
+        return None
+
+
+def _has_top_level_choice(source: str) -> bool:
+    """Whether ``^`` binds to the first alternative only, as in ``^a|b``."""
+    bare = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "", source)
+    depth = 0
+    for char in bare:
+        depth += (char == "(") - (char == ")")
+        if char == "|" and depth == 0:
+            return True
+    return False
+
+
+def load_rules(path: Path | None = None) -> Rules:
+    """The rules of a file, or the packaged ones.
+
+    Raises:
+        RuleError: the file cannot be read or a rule of it is wrong.
+    """
+    try:
+        if path is None:
+            name = "rules.toml"
+            text = (resources.files(__package__) / name).read_text(encoding="utf-8")
+        else:
+            name = str(path)
+            text = path.read_text(encoding="utf-8")
+        document = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise RuleError(f"{name}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RuleError(f"{name}: is not TOML: {error}") from error
+    tables = document.pop("rules", None)
+    if document:
+        raise RuleError(f"{name}: unknown table or key {next(iter(document))!r}; rules are tables [rules.<id>]")
+    if not isinstance(tables, dict):
+        raise RuleError(f"{name}: has no rules; a rule is a table [rules.<id>]")
+    return Rules.of(tuple(_rule(name, rule_id, table) for rule_id, table in tables.items()))
+
+
+def _rule(file: str, rule_id: str, table: object) -> Rule:
+    where = f"{file}: rule {rule_id!r}"
+    if not _NAME.fullmatch(rule_id):
+        raise RuleError(f"{where}: an id has only letters, digits, '-', '_' and '.'")
+    if not isinstance(table, dict):
+        raise RuleError(f"{where}: is not a table; write it as [rules.{rule_id}]")
+    values = cast("Mapping[str, object]", table)
+    for key, value in values.items():
+        if key not in _KEYS:
+            near = difflib.get_close_matches(key, _KEYS, 1)
+            raise RuleError(f"{where}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        if not isinstance(value, _KEYS[key]) or isinstance(value, bool):
+            raise RuleError(f"{where}: {key} = {value!r} has the wrong type")
+    for key in _REQUIRED:
+        if not values.get(key):
+            raise RuleError(f"{where}: {key} is missing")
+    severity = values["severity"]
+    if severity not in set(Severity):
+        raise RuleError(f"{where}: severity = {severity!r} is none of {', '.join(Severity)}")
+    if "report" in values and values["report"] not in _REPORTS:
+        raise RuleError(f"{where}: report = {values['report']!r} is none of {', '.join(_REPORTS)}")
+    causes = cast("list[object]", values.get("consequence_of", []))
+    if not all(isinstance(cause, str) for cause in causes):
+        raise RuleError(f"{where}: consequence_of is a list of kinds or ids of rules")
+    if any(cast("float", values.get(key, 1)) <= 0 for key in ("within_s", "within_lines")):
+        raise RuleError(f"{where}: within_s and within_lines are greater than 0")
+    pattern = _compile(where, "pattern", str(values["pattern"]))
+    rule = Rule(
+        id=rule_id,
+        kind=str(values["kind"]),
+        severity=Severity(str(severity)),
+        pattern=pattern,
+        example=str(values["example"]),
+        unless=_compile(where, "not", str(values["not"])) if "not" in values else None,
+        title=cast("str | None", values.get("title")),
+        report=cast("str | None", values.get("report")),
+        consequence_of=tuple(str(cause) for cause in causes),
+        within_s=float(cast("float", values.get("within_s", 2.0))),
+        within_lines=cast("int", values.get("within_lines", 20)),
+        adds=cast("str | None", values.get("adds")),
+    )
+    for key, template in (("title", rule.title), ("adds", rule.adds)):
+        _check_template(where, key, template, pattern)
+    match = rule.search(parse_line(rule.example.encode(), 0).message)
+    if match is None:
+        raise RuleError(f"{where}: its pattern does not match its own example {rule.example!r}")
+    for key, template in (("title", rule.title), ("adds", rule.adds)):
+        try:
+            Hit(rule, match).render(template)
+        except (ValueError, LookupError, AttributeError) as error:
+            raise RuleError(f"{where}: {key} = {template!r}: {error}") from error
+    return rule
+
+
+def _compile(where: str, key: str, source: str) -> re.Pattern[str]:
+    try:
+        return re.compile(source)
+    except re.error as error:
+        column = (error.pos or 0) + 1
+        raise RuleError(f"{where}: {key} is no regular expression: {error.msg} at column {column}: {source}") from error
+
+
+def _check_template(where: str, key: str, template: str | None, pattern: re.Pattern[str]) -> None:
+    if template is None:
+        return
+    known = {*pattern.groupindex, "message", "size"}
+    try:
+        names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+    except ValueError as error:
+        raise RuleError(f"{where}: {key} = {template!r}: {error}") from error
+    for name in names:
+        if name not in known:
+            raise RuleError(f"{where}: {key} has {{{name}}}, but the pattern has no group of that name")

@@ -1,0 +1,1 @@
+"""The kernel judge: lines, rules, crashes, incidents."""
