@@ -366,7 +366,7 @@ class Board:
 
     def _prove_console(self) -> None:
         assert self.fences is not None
-        before, started = self.log.bytes, self.log.count
+        before, started = self.log.size, self.log.count
         if self.fences.cross(lambda: self.dead is not None or not self._console_alive()) is not None:
             return
         assert self._console_config is not None
@@ -374,7 +374,7 @@ class Board:
         if not self._console_alive():
             raise ConsoleError(f"board {self.name}: {port} was lost while the board was being opened")
         tried = f"a line written to /dev/kmsg over SSH did not come out of {port} within {Fences.SILENCE_S:g} s"
-        got = self.log.bytes - before
+        got = self.log.size - before
         if got == 0:
             raise ConsoleError(
                 f"board {self.name}: {tried}; not a single byte did. Check that the adapter's RX is on pin 5 of J1, "

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from pytest_shepherd_hil.console.console import Console
     from pytest_shepherd_hil.logic.analyzer import LogicAnalyzer
     from pytest_shepherd_hil.module import KernelModule
+    from pytest_shepherd_hil.session import HilSession
     from pytest_shepherd_hil.shell import Shell
 
-SESSION = pytest.StashKey["HilSession"]()
+SESSION: pytest.StashKey[HilSession] = pytest.StashKey()
 NO_BOARD = "needs a board: run pytest with --board NAME (pytest --hil-list-boards shows which there are)"
 
 __all__ = ["NO_BOARD", "SESSION", "board", "console", "hil_module_reload", "kernel_module", "logic", "shell"]

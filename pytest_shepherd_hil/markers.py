@@ -29,6 +29,7 @@ _MARKERS = {
         "a fatal one ends the test"
     ),
 }
+_MOST_CYCLES = 1_000_000
 _FIXTURES_MODULE = "pytest_shepherd_hil.fixtures"
 
 
@@ -36,13 +37,8 @@ _FIXTURES_MODULE = "pytest_shepherd_hil.fixtures"
 class ModuleReload:
     """``@pytest.mark.module_reload(cycles=1, module=None)``."""
 
-    cycles: int = 1
-    module: str | None = None
-
-    def __post_init__(self) -> None:
-        _check(isinstance(self.cycles, int) and not isinstance(self.cycles, bool), "cycles must be a whole number")
-        _check(1 <= self.cycles <= 1_000_000, "cycles must be 1 to 1000000")
-        _check(self.module is None or (isinstance(self.module, str) and self.module != ""), "module must be a name")
+    cycles: int
+    module: str | None
 
 
 def register_markers(config: pytest.Config) -> None:
@@ -81,7 +77,7 @@ def check_markers(item: pytest.Item) -> None:
 def module_reload(item: pytest.Item) -> ModuleReload | None:
     """What the closest ``module_reload`` of a test asks for."""
     mark = item.get_closest_marker("module_reload")
-    return None if mark is None else _bind(item, mark, ModuleReload)
+    return None if mark is None else _bind(item, mark, _module_reload)
 
 
 def expectations(item: pytest.Item) -> list[Expectation]:
@@ -92,30 +88,36 @@ def expectations(item: pytest.Item) -> list[Expectation]:
     return [_bind(item, mark, _expectation) for mark in reversed(marks)]
 
 
-def _expectation(kind: str, function: str | None = None, match: str | None = None, count: int = 1) -> Expectation:
+def _module_reload(cycles: object = 1, module: object = None) -> ModuleReload:
+    if not isinstance(cycles, int) or isinstance(cycles, bool) or not 1 <= cycles <= _MOST_CYCLES:
+        raise ValueError(f"cycles must be a whole number from 1 to {_MOST_CYCLES}")
+    return ModuleReload(cycles, _text("module", module))
+
+
+def _expectation(kind: object, function: object = None, match: object = None, count: object = 1) -> Expectation:
     from pytest_shepherd_hil.guard.expected import Expectation
     from pytest_shepherd_hil.kernel.kinds import KINDS
 
-    _check(isinstance(kind, str), "kind must be text")
     if kind not in KINDS:
-        near = difflib.get_close_matches(kind, KINDS, n=1, cutoff=0.4)
+        near = difflib.get_close_matches(str(kind), KINDS, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(KINDS)}"
         raise ValueError(f"unknown kind {kind!r}; {hint}")
-    _check(function is None or isinstance(function, str), "function must be text")
-    _check(match is None or isinstance(match, str), "match must be a regular expression")
-    if match is not None:
+    pattern = _text("match", match)
+    if pattern is not None:
         try:
-            re.compile(match)
+            re.compile(pattern)
         except re.error as error:
             raise ValueError(f"match is not a regular expression: {error}") from error
-    whole = isinstance(count, int) and not isinstance(count, bool)
-    _check(whole and count >= 1, "count must be a whole number from 1")
-    return Expectation(kind, function, match, count)
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise ValueError("count must be a whole number from 1")
+    return Expectation(str(kind), _text("function", function), pattern, count)
 
 
-def _check(condition: bool, problem: str) -> None:
-    if not condition:
-        raise ValueError(problem)
+def _text(name: str, value: object) -> str | None:
+    """``value``, if it is some text or None."""
+    if value is None or (isinstance(value, str) and value):
+        return value
+    raise ValueError(f"{name} must be text")
 
 
 def _bind(item: pytest.Item, mark: pytest.Mark, make: Callable[..., _T]) -> _T:

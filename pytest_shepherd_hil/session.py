@@ -16,6 +16,7 @@ from pytest_shepherd_hil.guard.abort import Interrupter, TestAbortedError
 from pytest_shepherd_hil.guard.guard import Guard
 from pytest_shepherd_hil.kernel.incident import Incident, Severity
 from pytest_shepherd_hil.markers import expectations
+from pytest_shepherd_hil.outcome import Failed
 from pytest_shepherd_hil.recovery import recover
 from pytest_shepherd_hil.report.failure import BoardIncidentError, failure_message
 
@@ -163,7 +164,7 @@ class HilSession:
             board = self._open()
             self._make_healthy()
         except HilError as error:
-            raise pytest.fail.Exception(str(error), pytrace=False) from None
+            raise Failed(str(error), pytrace=False) from None
         assert self._guard is not None
         self._window = self._guard.begin(item.nodeid, expectations(item))
         self._console = board.console() if "console" in board.has else None
@@ -197,7 +198,7 @@ class HilSession:
             self._make_healthy()
         except HilError as error:
             also = f"{raised}\n" if raised is not None else ""
-            raise pytest.fail.Exception(f"{also}{error}", pytrace=False) from None
+            raise Failed(f"{also}{error}", pytrace=False) from None
         if raised is not None:
             raise raised
         return result

@@ -145,7 +145,7 @@ class Shell:
             call.error = str(error)
             raise
         except BaseException as error:  # the test is being stopped, or Ctrl-C
-            call.error = f"cut off: {error or type(error).__name__}"
+            call.error = f"cut off: {str(error) or type(error).__name__}"
             raise
         call.result = result
         if check and not result.ok:

@@ -113,7 +113,7 @@ class ConsoleLog:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._lines: deque[ConsoleLine] = deque(maxlen=self.KEEP_LINES)
         self._count = 0
-        self._bytes = 0
+        self._size = 0
         self._text = ""
         self._text_start = 0
         self._unjoined: list[str] = []
@@ -137,7 +137,7 @@ class ConsoleLog:
                 if line.kernel_time_s is not None:
                     self._kernel_time_s = line.kernel_time_s
                 new.append(line)
-            self._bytes += len(chunk)
+            self._size += len(chunk)
             self._last_ns = time_ns
             self._lines.extend(new)
             text = self._decoder.decode(chunk)
@@ -147,7 +147,7 @@ class ConsoleLog:
                 drop = len(self._join()) - self.KEEP_TEXT
                 self._text = self._text[drop:]
                 self._text_start += drop
-            index = [f"{line.number}\t{self._bytes}\t{time_ns}\t{self.wall(time_ns).isoformat()}\n" for line in new]
+            index = [f"{line.number}\t{self._size}\t{time_ns}\t{self.wall(time_ns).isoformat()}\n" for line in new]
             self._write(chunk, "".join(index).encode())
             for waiting in self._waiting:
                 waiting.set()
@@ -176,10 +176,10 @@ class ConsoleLog:
             return self._count
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         """Number of bytes so far."""
         with self._lock:
-            return self._bytes
+            return self._size
 
     @property
     def end(self) -> int:

@@ -70,10 +70,12 @@ class SerialPort:
         self.board = board
         self._break_sender = break_sender
         try:
-            options = {} if "://" in url else {"exclusive": True}
-            self._serial = serial.serial_for_url(
-                url, baudrate=baudrate, timeout=0.5, write_timeout=self.WRITE_TIMEOUT_S, **options
-            )
+            self._serial = serial.serial_for_url(url, baudrate=baudrate, do_not_open=True)
+            self._serial.timeout = 0.5
+            self._serial.write_timeout = self.WRITE_TIMEOUT_S
+            if "://" not in url:
+                self._serial.exclusive = True
+            self._serial.open()
         except (serial.SerialException, OSError, ValueError) as error:
             raise _explain_open(url, board, error) from error
 

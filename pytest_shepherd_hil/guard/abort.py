@@ -7,10 +7,9 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import pytest
-
 import pytest_shepherd_hil.console.log as _log_module
 import pytest_shepherd_hil.guard.fence as _fence_module
+from pytest_shepherd_hil.outcome import Failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Interrupter", "TestAbortedError"]
 
 
-class TestAbortedError(pytest.fail.Exception):
+class TestAbortedError(Failed):
     """Wakes a test whose board has failed. Only that: the verdict is the guard's own record.
 
     Like every outcome of pytest it is no ``Exception``: ``except Exception`` in a test does not stop it.

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import pytest
-
 from pytest_shepherd_hil.evidence.text import incident_text
+from pytest_shepherd_hil.outcome import Failed
 from pytest_shepherd_hil.text import printable
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ __all__ = ["BoardIncidentError", "failure_message", "short_path"]
 _MOST_INCIDENTS = 5
 
 
-class BoardIncidentError(pytest.fail.Exception):
+class BoardIncidentError(Failed):
     """Fails a test, or a phase of it, for what its board did."""
 
     def __init__(self, message: str) -> None:

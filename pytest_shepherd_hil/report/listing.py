@@ -26,7 +26,7 @@ def board_table(boards: BoardsFile) -> str:
 
 
 def _has(board: BoardConfig) -> str:
-    parts = [part for part in ("console", "shell", "logic", "module", "power") if part in board.has]
+    parts: list[str] = [part for part in ("console", "shell", "logic", "module", "power") if part in board.has]
     if board.module is not None:
         parts[parts.index("module")] = f"module {board.module.name}"
     return ", ".join(parts)

@@ -169,8 +169,12 @@ class Network:
                 done.set()
 
     def _set_board(self, board: BoardNet, serve: Callable[[socket.socket], None] | None, orphan: bool = False) -> None:
+        was_up = self._board is BoardNet.UP and not self._silent
         self._board, self._serve = board, serve
         for connection in list(self._connections):
+            if was_up and connection.inner is not None:  # what the board has said already is on the wire
+                connection.to_host += _receive(connection.inner) or b""
+                _flush(connection.tcp, connection.to_host)
             if board is BoardNet.UP:
                 self._forget(connection)
                 connection.reset()

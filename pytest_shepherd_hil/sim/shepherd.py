@@ -140,8 +140,8 @@ class Shepherd:
                 return
             self._unloads += 1
             if self._fault == "racy" and self._unloads == (self._after or self._unloads):
-                self._life.kernel.printk(INFO, "shprd.k: sysfs exited", newline=False)
-                self._life.kernel.printk(INFO, "shprd.k: mem-interface exited", newline=False)
+                self._say_line(INFO, "shprd.k: sysfs exited")
+                self._say_line(INFO, "shprd.k: mem-interface exited")
                 self._machine.panic(self._life, log_lines(UNLOAD_PANIC))
                 self._life.check()
             if self._probed:
