@@ -303,15 +303,21 @@ class Board:
         self._prepare()
 
     def _reopen_console(self, deadline: float) -> None:
+        assert self._console_config is not None
         if self._port is not None:
             self._port.close()
+        told = False
         while True:
             try:
                 self._open_console()
                 self.expect_restart()
             except HilError:
-                if time.monotonic() > deadline:
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
                     raise
+                if not told:
+                    self._say(f"{self.name}: waiting for console {self._console_config.port}, at most {left_s:.0f} s")
+                    told = True
                 time.sleep(0.2)
             else:
                 self.log.wake()

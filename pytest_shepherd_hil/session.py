@@ -334,7 +334,7 @@ class HilSession:
         board, guard = self._board, self._guard
         if board is None or guard is None:
             return
-        title = f"console lost: {error}"
+        title = f"console lost: {error.what}"
         self._unhealthy = self._unhealthy or title
         guard.add("console-lost", title, fatal=True, hint="the adapter was unplugged, or its driver or server gave up")
 

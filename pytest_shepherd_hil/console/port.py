@@ -17,7 +17,15 @@ __all__ = ["Port", "PortLostError", "SerialPort"]
 
 
 class PortLostError(ConsoleError):
-    """The port went away while it was in use: adapter unplugged, server gone."""
+    """The port went away while it was in use: adapter unplugged, server gone.
+
+    Attributes:
+        what: which port, and how it was seen to be gone; without the board's name.
+    """
+
+    def __init__(self, board: str, what: str) -> None:
+        super().__init__(f"board {board}: console {what}")
+        self.what = what
 
 
 class Port(Protocol):
@@ -88,7 +96,7 @@ class SerialPort:
             return bytes(first + self._serial.read(waiting)) if waiting else bytes(first)
         except (serial.SerialException, OSError, TypeError) as error:
             # TypeError: pyserial's own answer when another thread has closed the port under it
-            raise PortLostError(f"board {self.board}: console {self.url} is gone: {_reason(error)}") from error
+            raise PortLostError(self.board, f"{self.url} is gone: {_reason(error)}") from error
 
     def write(self, data: bytes) -> None:
         try:
@@ -100,7 +108,7 @@ class SerialPort:
                 "(flow control? adapter hung?)"
             ) from error
         except (serial.SerialException, OSError, TypeError) as error:
-            raise PortLostError(f"board {self.board}: console {self.url} is gone: {_reason(error)}") from error
+            raise PortLostError(self.board, f"{self.url} is gone: {_reason(error)}") from error
 
     def send_break(self) -> None:
         if self._break_sender is not None:
@@ -109,7 +117,7 @@ class SerialPort:
         try:
             self._serial.send_break(self.BREAK_S)
         except (serial.SerialException, OSError) as error:
-            raise PortLostError(f"board {self.board}: console {self.url}: no BREAK: {_reason(error)}") from error
+            raise PortLostError(self.board, f"{self.url}: no BREAK: {_reason(error)}") from error
 
     def cancel(self) -> None:
         cancel_read = getattr(self._serial, "cancel_read", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import select
 import threading
 import time
@@ -37,6 +38,7 @@ class Fences:
         self._shell = shell
         self._log = log
         self._prefix = f"hil: fence {run}-"
+        self._pattern = re.compile(rf"(?<!>){re.escape(self._prefix)}\d+(?![\d'])")
         self._count = 0
         self._out: dict[str, int] = {}
         self._wakeup: Wakeup | None = None
@@ -44,9 +46,10 @@ class Fences:
 
     def on_line(self, line: ConsoleLine) -> None:
         """Told of every console line once it has been judged; in the watch's thread."""
-        # what a shell echoes of our own command has something before the prefix, a line of the kernel's has not
-        if line.message.startswith(self._prefix):
-            self._out[line.message] = line.number + 1
+        # Anywhere in the line: what somebody types may stand before it. But a shell's echo of our own command is none.
+        match = self._pattern.search(line.text)
+        if match is not None:
+            self._out[match[0]] = line.number + 1
             self.wake()
 
     def nudge(self) -> None:

@@ -127,11 +127,9 @@ class Guard:
     def strays(self) -> list[Incident]:
         """The failing incidents that no test's window has: before, between and after tests."""
         with self._lock:
-            return [
-                incident
-                for incident in self._incidents.values()
-                if incident.severity is Severity.FAIL and owner(self._windows, incident.first_line) is None
-            ]
+            owned = set().union(*(window.incidents for window in self._windows))
+            found = [incident for incident in self._incidents.values() if incident.id not in owned]
+            return [incident for incident in found if incident.severity is Severity.FAIL]
 
     def warnings(self) -> list[Incident]:
         """What the console showed that is worth a word but fails nothing, in order."""
