@@ -23,6 +23,9 @@ __all__ = ["LogicAnalyzer", "Recording"]
 
 _POLL_S = 0.1
 
+STREAM_DELAY_S = 0.15
+"""How far the newest sample may be behind: a streamed block tells the host's time to about 0.1 s only."""
+
 
 class _Stream:
     """One acquisition from its opening to its close, all by its own thread; what it brought stays when it has ended.
@@ -239,7 +242,7 @@ class LogicAnalyzer:
                 try:
                     yield recording
                     # what was sampled during the block may still be on its way
-                    late = count + round((time.monotonic() - began) * stream.samplerate)
+                    late = count + round((time.monotonic() - began + STREAM_DELAY_S) * stream.samplerate)
                     stream.wait_for(late, min(1.0, self._patience_s))
                 finally:
                     recording._end()
