@@ -51,6 +51,9 @@ class Board:
         on_console_lost: told, in the console's own thread, that the console's port has gone.
     """
 
+    PROOF_S = 10.0
+    """How long a console that talks all the time may take to show that it is this board's."""
+
     def __init__(
         self,
         config: BoardConfig,
@@ -373,7 +376,7 @@ class Board:
     def _prove_console(self) -> None:
         assert self.fences is not None
         before, started = self.log.size, self.log.count
-        if self.fences.cross(lambda: self.dead is not None or not self._console_alive()) is not None:
+        if self.fences.cross(lambda: not (self.dead is None and self._console_alive()), self.PROOF_S) is not None:
             return
         assert self._console_config is not None
         port = f"console {self._console_config.port} at {self._console_config.baudrate} baud"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shlex
 import socket
 import threading
@@ -31,7 +32,10 @@ from pytest_shepherd_hil.text import printable
 if TYPE_CHECKING:
     from pytest_shepherd_hil.boards import SshConfig
 
-__all__ = ["Shell", "ShellResult"]
+__all__ = ["Shell", "ShellCall", "ShellResult"]
+
+_SSH_LOG = "pytest_shepherd_hil.ssh"
+logging.getLogger(_SSH_LOG).setLevel(logging.CRITICAL + 1)
 
 
 @dataclass(slots=True, frozen=True)
@@ -75,8 +79,16 @@ class _Runner(Remote):  # type: ignore[misc]  # fabric has no types
         self.channel = transport.open_session(timeout=self.CHANNEL_TIMEOUT_S)
         self.send_start_message(command)
 
+    def wait(self) -> None:
+        """As fabric's. But an exception from a signal leaves it for good: else fabric would wait for the command's end."""
+        try:
+            super().wait()
+        except BaseException:
+            self.cut()
+            raise
+
     def cut(self, reason: str | None = None) -> None:
-        self.cut_for = reason
+        self.cut_for = self.cut_for or reason
         if hasattr(self, "channel"):  # fabric's own way to see whether it was opened
             self.channel.close()
 
@@ -268,8 +280,8 @@ class Shell:
     def _new_connection(self, timeout_s: float) -> Connection:
         config = self.config
         # Not fabric's own connect_timeout: it rounds down, and 0.9 s would become no limit at all.
-        limits = ("timeout", "banner_timeout", "auth_timeout", "channel_timeout")
-        kwargs: dict[str, Any] = dict.fromkeys(limits, timeout_s)
+        kwargs: dict[str, Any] = dict.fromkeys(("timeout", "auth_timeout", "channel_timeout"), timeout_s)
+        kwargs["banner_timeout"] = 0.9 * timeout_s  # first of them, for it tells more
         if config.key is not None:
             key = Path(config.key).expanduser()
             if not key.is_file():
@@ -285,6 +297,7 @@ class Shell:
             # Only boards.toml decides where a run goes to: ~/.ssh/config differs between a desk and a runner.
             config=Config(overrides={"load_ssh_configs": False}, lazy=True),
         )
+        connection.client.set_log_channel(_SSH_LOG)  # paramiko logs a traceback for what we say in a line
         if config.known_hosts is not None:
             known = Path(config.known_hosts).expanduser()
             try:
@@ -351,7 +364,8 @@ def _explain_connect(
             f"{where}: its host key has changed (another board at this address, or newly installed?); "
             f"if that is right: ssh-keygen -R '{config.host}'"
         )
-    if isinstance(error, paramiko.AuthenticationException):
+    # "encountered ... key, expected ...": the last of the key formats that paramiko tried, after the key was refused
+    if isinstance(error, paramiko.AuthenticationException) or ("encountered" in text and "expected" in text):
         what = f"key {config.key}" if config.key else "any key of the agent or in ~/.ssh"
         try_this = f"ssh-copy-id -p {config.port} {config.user}@{config.host}"
         return ShellError(f"{where}: log-in refused with {what}: {text}; try: {try_this}")
@@ -376,6 +390,8 @@ def _passing(error: Exception, cause: Exception, text: str, timeout_s: float) ->
         return f"silent: no answer within {timeout_s:.3g} s (board off, crashed, or its cable out?)"
     if isinstance(cause, closed) or isinstance(error.__cause__, closed) or isinstance(error.__context__, closed):
         return "reset: it closed the connection before saying a word (sshd overloaded or restarting?)"
-    if "banner" in text.lower():
+    if "Indecipherable protocol version" in text:
+        return "what answers there is no SSH server (wrong port?)"
+    if "banner" in text.lower() or "No existing session" in text:
         return f"silent: the connection stands, but no SSH server said a word within {timeout_s:.3g} s (board hung?)"
     return None

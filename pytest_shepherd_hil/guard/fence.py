@@ -63,8 +63,12 @@ class Fences:
             if self._wakeup is not None:
                 self._wakeup.set()
 
-    def cross(self, given_up: Callable[[], bool]) -> int | None:
+    def cross(self, given_up: Callable[[], bool], longest_s: float = LONGEST_S) -> int | None:
         """Write a fence and wait until it has come out and all before it has been judged.
+
+        Args:
+            given_up: asked whenever something happens: whether to stop waiting.
+            longest_s: how long to wait for a console that talks all the time, in seconds.
 
         Returns:
             The number of the line after it; None if it did not come out, or if ``given_up`` said to stop.
@@ -80,7 +84,7 @@ class Fences:
             # <3>, error level, passes a quiet console, too. The device is opened for each line: the kernel limits the
             # rate for each opening, silently.
             self._shell.run(f"echo '<3>{text}' > /dev/kmsg", timeout_s=10.0)
-            deadline = time.monotonic() + self.LONGEST_S
+            deadline = time.monotonic() + longest_s
             while True:
                 wakeup.clear()
                 if text in self._out:

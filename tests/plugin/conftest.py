@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,17 +74,17 @@ def bench(suite: Suite) -> Iterator[SimProcess]:
         yield sim
 
 
-def bench_toml(sim: SimProcess, *, port: str | None = None, ssh: str = "", **keys: object) -> str:
+def bench_toml(sim: SimProcess, *, port: str | None = None, port_number: int | None = None, **keys: object) -> str:
     """``boards.toml`` for a board called ``bench`` that reaches ``sim`` as one reaches hardware.
 
     Args:
         port: another console port than the sim's.
-        ssh: further lines for the ssh table.
+        port_number: another TCP port for SSH than the sim's.
         keys: other values for the ssh table's keys.
     """
     table = {
         "host": sim.ssh.host,
-        "port": sim.ssh.port,
+        "port": port_number or sim.ssh.port,
         "user": sim.ssh.user,
         "key": sim.ssh.key,
         "known_hosts": sim.ssh.known_hosts,
@@ -102,7 +101,6 @@ def bench_toml(sim: SimProcess, *, port: str | None = None, ssh: str = "", **key
 boot_timeout_s = 15
 [boards.bench.ssh]
 {lines}
-{ssh}
 [boards.bench.console]
 port = {json.dumps(port or sim.uart)}
 [boards.bench.module]
@@ -110,19 +108,3 @@ name = "shepherd"
 [boards.bench.power]
 cycle = {json.dumps(f'{sys.executable} -c "{code}"')}
 """
-
-
-def sims_of(pid: int) -> list[int]:
-    """The embedded boards that process ``pid`` has started and that still run."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            command = (entry / "cmdline").read_bytes().split(b"\0")
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-        except (OSError, ValueError, IndexError):
-            continue
-        if b"pytest_shepherd_hil.sim" in command and parent in (pid, 1, os.getpid()):
-            found.append(int(entry.name))
-    return found
