@@ -13,7 +13,7 @@ demo: env
 	@$(BIN)/python examples/demo.py
 
 test: env
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n logical --dist worksteal $(PYTEST_ARGS)
 
 check: env
 	@$(BIN)/ruff check .

@@ -6,6 +6,7 @@ board, the key and, where a name is misspelt, the nearest right one.
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import re
 import tomllib
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
 from pytest_shepherd_hil.errors import ConfigError
+from pytest_shepherd_hil.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -37,6 +39,7 @@ __all__ = [
 BOARDS_FILE = "boards.toml"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _SAMPLERATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kMG]?)(?:Hz|Sa/s|S/s)?\s*", re.IGNORECASE)
+_MOST_SAMPLERATE = 10_000_000_000
 _UNIT = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 
 
@@ -44,14 +47,15 @@ def parse_samplerate(value: object) -> int:
     """A samplerate in Hz from ``4_000_000``, ``"4 MHz"`` or ``"500k"``.
 
     Raises:
-        ValueError: it is none of these, or not a positive whole number of Hz.
+        ValueError: it is none of these, or not a whole number of Hz from 1 Hz to 10 GHz.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
-    if isinstance(value, str) and (match := _SAMPLERATE.fullmatch(value)):
+    rate: Decimal | int = 0
+    if isinstance(value, int) and not isinstance(value, bool):
+        rate = value
+    elif isinstance(value, str) and (match := _SAMPLERATE.fullmatch(value)):
         rate = Decimal(match[1]) * _UNIT[match[2].lower()]
-        if rate >= 1 and rate == int(rate):
-            return int(rate)
+    if 1 <= rate <= _MOST_SAMPLERATE and rate == int(rate):
+        return int(rate)
     raise ValueError(f"{value!r} is not a samplerate; write it as 4_000_000 or '4 MHz'")
 
 
@@ -107,9 +111,9 @@ class ModuleConfig(_Table):
     """``[boards.NAME.module]``: the kernel module under test."""
 
     name: NonEmpty
-    load: str | None = None
+    load: NonEmpty | None = None
     """Command that loads it; ``modprobe -a NAME`` where not given."""
-    unload: str | None = None
+    unload: NonEmpty | None = None
     """Command that unloads it; ``modprobe -rf NAME`` where not given."""
     timeout_s: Seconds = 30.0
     """How long loading or unloading may take."""
@@ -118,9 +122,9 @@ class ModuleConfig(_Table):
 class PowerConfig(_Table):
     """``[boards.NAME.power]``: commands of this host that switch the board's power."""
 
-    cycle: str | None = None
-    off: str | None = None
-    on: str | None = None
+    cycle: NonEmpty | None = None
+    off: NonEmpty | None = None
+    on: NonEmpty | None = None
     off_s: Annotated[float, Field(ge=0, le=600)] = 2.0
     """How long the board stays off between ``off`` and ``on``."""
     timeout_s: Seconds = 60.0
@@ -161,9 +165,10 @@ class BoardConfig(_Table):
         if self.sim is None and self.ssh is None and self.console is None and self.logic is None:
             raise ValueError("give it at least one of the tables ssh, console, logic, sim")
         if self.sim is not None:
-            for table in ("ssh", "console", "power"):
-                if getattr(self, table) is not None:
-                    raise ValueError(f"the sim brings its own {table}: remove [boards.{self.name}.{table}]")
+            double = [table for table in ("ssh", "console", "power") if getattr(self, table) is not None]
+            if double:
+                tables = ", ".join(f"[boards.{self.name}.{table}]" for table in double)
+                raise ValueError(f"the sim brings its own {', '.join(double)}: remove {tables}")
         return self
 
     @property
@@ -207,12 +212,13 @@ class BoardsFile:
             return self._boards[name]
         except KeyError:
             pass
-        nearest = difflib.get_close_matches(name, self._boards, n=3, cutoff=0.5)
+        nearest = _close(name, self._boards, 3)
         if nearest:
             hint = f"did you mean {' or '.join(nearest)}?"
         else:
             hint = f"it has {', '.join(self._boards) or 'no boards at all'}"
-        raise ConfigError(f"unknown board {name!r}: {self.path} has no [boards.{name}]; {hint}")
+        shown = printable(name, 100)
+        raise ConfigError(f"unknown board '{shown}': {_shown(self.path)} has no [boards.{shown}]; {hint}")
 
 
 def find_boards_file(start: Path) -> Path | None:
@@ -231,57 +237,67 @@ def load_boards(path: Path) -> BoardsFile:
         ConfigError: the file cannot be read, is not TOML, or says something a board cannot have.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_bytes().removeprefix(codecs.BOM_UTF8).decode("utf-8"))
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+        raise ConfigError(f"cannot read {_shown(path)}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
+        raise ConfigError(f"{_shown(path)} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{_shown(path)} is not TOML that can be read: it nests too deep") from error
+    except ValueError as error:  # also a number of thousands of digits
+        raise ConfigError(f"{_shown(path)} is not TOML: {printable(str(error))}") from error
 
-    unknown = [key for key in data if key != "boards"]
-    if unknown:
-        raise ConfigError(f"{path}: unknown key {unknown[0]!r} at the top; {_nearest(unknown[0], ['boards'])}")
+    faults = [f"unknown key {_quoted(key)} at the top; {_nearest(key, ['boards'])}" for key in data if key != "boards"]
     tables = data.get("boards", {})
     if not isinstance(tables, dict):
-        raise ConfigError(f"{path}: 'boards' must be a table, as in [boards.bbb01], not {_toml_type(tables)}")
-    return BoardsFile(path, {name: _board(path, name, table) for name, table in tables.items()})
+        faults.append(f"'boards' must be a table, as in [boards.bbb01], not {_toml_type(tables)}")
+        tables = {}
+    boards: dict[str, BoardConfig] = {}
+    for name, table in tables.items():
+        try:
+            boards[name] = _board(name, table)
+        except ValidationError as error:
+            faults += [f"board {name}: {fault}" for fault in _explain(error)]
+        except ValueError as error:
+            faults.append(str(error))
+    if faults:
+        raise ConfigError("\n".join(f"{_shown(path)}: {fault}" for fault in faults))
+    return BoardsFile(path, boards)
 
 
-def _board(path: Path, name: str, table: object) -> BoardConfig:
+def _board(name: str, table: object) -> BoardConfig:
     if not _NAME.fullmatch(name):
-        raise ConfigError(
-            f"{path}: {name!r} cannot be a board's name; use up to 64 letters, digits, '_', '-', '.', and begin with a "
+        raise ValueError(
+            f"{_quoted(name)} cannot be a board's name; use up to 64 letters, digits, '_', '-', '.', and begin with a "
             "letter or digit"
         )
     if not isinstance(table, dict):
-        raise ConfigError(f"{path}: board {name}: must be a table [boards.{name}], not {_toml_type(table)}")
+        raise ValueError(f"board {name}: must be a table [boards.{name}], not {_toml_type(table)}")
     if "name" in table:
-        raise ConfigError(f"{path}: board {name}: key 'name': a board's name is its table's: [boards.{name}]")
-    try:
-        return BoardConfig.model_validate({**table, "name": name})
-    except ValidationError as error:
-        raise ConfigError(_explain(path, name, error)) from error
+        raise ValueError(f"board {name}: key 'name': a board's name is its table's: [boards.{name}]")
+    return BoardConfig.model_validate({**table, "name": name})
 
 
-def _explain(path: Path, board: str, error: ValidationError) -> str:
+def _explain(error: ValidationError) -> Iterator[str]:
     """One line for each thing that pydantic found, all in the file's own words."""
-    lines = []
     for problem in error.errors(include_url=False):
         where = [str(part) for part in problem["loc"]]
-        key = ".".join(where)
+        key = _quoted(".".join(where))
         match problem["type"]:
             case "extra_forbidden":
-                what = f"unknown key {key!r}; {_nearest(where[-1], _keys_beside(where))}"
+                yield f"unknown key {key}; {_nearest(where[-1], _keys_beside(where))}"
             case "missing":
-                what = f"key {key!r} is missing"
+                yield f"key {key} is missing"
+            case "model_type" | "dict_type":
+                yield f"key {key}: must be a table, not {_toml_type(problem['input'])}"
+            case "too_short":
+                yield f"key {key}: must not be empty"
             case "value_error":
-                cause = problem["ctx"]["error"]
-                what = f"key {key!r}: {cause}" if key else str(cause)
+                cause = printable(str(problem["ctx"]["error"]))
+                yield f"key {key}: {cause}" if where else cause
             case _:
-                what = f"key {key!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}, not {problem['input']!r}"
-        lines.append(f"{path}: board {board}: {what}")
-    return "\n".join(lines)
+                what = f"{problem['msg'][0].lower()}{problem['msg'][1:]}"
+                yield f"key {key}: {what}, not {_quoted(problem['input'])}"
 
 
 def _keys_beside(where: list[str]) -> Iterable[str]:
@@ -297,13 +313,28 @@ def _keys_beside(where: list[str]) -> Iterable[str]:
     }
     for part in where[:-1]:
         model = tables.get(part, model)
-    return [name for name in model.model_fields if name != "name"]
+    return [name for name in model.model_fields if not (model is BoardConfig and name == "name")]
 
 
 def _nearest(word: str, valid: Iterable[str]) -> str:
     valid = list(valid)
-    near = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
+    near = _close(word, valid, 1)
     return f"did you mean {near[0]!r}?" if near else f"valid here: {', '.join(valid)}"
+
+
+def _close(word: str, valid: Iterable[str], most: int) -> list[str]:
+    """The valid words that are nearest to ``word``, whatever its case."""
+    by_case = {name.casefold(): name for name in valid}
+    return [by_case[near] for near in difflib.get_close_matches(word.casefold(), by_case, n=most, cutoff=0.5)]
+
+
+def _quoted(value: object) -> str:
+    """Something of the file's, fit to be shown: what is hostile or long in it does no harm."""
+    return printable(repr(value), 100)
+
+
+def _shown(path: Path) -> str:
+    return printable(str(path), 4096)
 
 
 def _toml_type(value: object) -> str:

@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from pytest_shepherd_hil.errors import HostError
+from pytest_shepherd_hil.text import printable
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.boards import BoardConfig
 
 __all__ = ["BoardLock"]
+
+_NOTE_BYTES = 4096
 
 
 class BoardLock:
@@ -33,6 +36,9 @@ class BoardLock:
         config: the board.
         folder: where lock files lie, shared by all users of this machine.
     """
+
+    PEEK_S = 0.2
+    """Who only looks whether a board is free holds its lock for a moment; that is waited for."""
 
     def __init__(self, config: BoardConfig, folder: Path | None = None) -> None:
         self._board = config.name
@@ -54,7 +60,7 @@ class BoardLock:
         try:
             for key in self._keys:
                 lock = self._lock(key)
-                lock.acquire(timeout=0)
+                lock.acquire(timeout=self.PEEK_S, poll_interval=0.01)
                 self._locks.append(lock)
                 self._sign(key)
         except Timeout:
@@ -95,19 +101,48 @@ class BoardLock:
     def _sign(self, key: str) -> None:
         """Say who holds it, beside the lock; a note that cannot be written costs only the name."""
         command = " ".join(sys.argv)[:300]
-        note = {"pid": os.getpid(), "user": getpass.getuser(), "since": time.time(), "command": command}
+        note = {"pid": os.getpid(), "user": _user(), "since": time.time(), "command": command}
         path = self._path(key).with_suffix(".json")
         with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
-            path.write_text(json.dumps(note), encoding="utf-8")
+            _write_note(path, json.dumps(note).encode())
 
     def _signed(self, key: str) -> str:
         try:
-            note = json.loads(self._path(key).with_suffix(".json").read_text(encoding="utf-8"))
+            note = json.loads(_read_note(self._path(key).with_suffix(".json")))
             since = time.strftime("%H:%M:%S", time.localtime(note["since"]))
-            return f"by {note['user']} (pid {note['pid']}, since {since}): {note['command']}"
-        except (OSError, ValueError, KeyError, TypeError):
+            return printable(f"by {note['user']} (pid {note['pid']}, since {since}): {note['command']}")
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return "by another run"
+
+
+def _write_note(path: Path, note: bytes) -> None:
+    """Write it so that the next holder, another user perhaps, can write there, too: nobody else may delete it."""
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        file = os.open(path, flags | os.O_CREAT | os.O_EXCL)
+        os.fchmod(file, 0o666)
+    except FileExistsError:
+        file = os.open(path, flags | os.O_TRUNC)
+    try:
+        os.write(file, note)
+    finally:
+        os.close(file)
+
+
+def _read_note(path: Path) -> bytes:
+    """What stands in a file that anybody on this machine may have put there; it is not waited for."""
+    note = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return os.read(note, _NOTE_BYTES)
+    finally:
+        os.close(note)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's uid that no passwd file knows
+        return f"uid {os.getuid()}"
 
 
 def _keys(config: BoardConfig) -> list[str]:

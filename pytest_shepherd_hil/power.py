@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import time
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from pytest_shepherd_hil.sim.control import SimControl
 
 __all__ = ["CommandPower", "Power", "SimPower"]
+
+_PIPE_BYTES = 64 << 10
+"""All that a pipe can hold: what stands in it when a command ends is had in one read."""
+_LOOK_EVERY_S = 0.05
 
 
 class Power(Protocol):
@@ -68,19 +73,44 @@ class CommandPower:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
             start_new_session=True,
         )
-        try:
-            output, _ = process.communicate(timeout=self._config.timeout_s)
-        except subprocess.TimeoutExpired as error:
-            raise PowerError(f"{where} did not end within {self._config.timeout_s:g} s; it was killed") from error
-        finally:
-            if process.poll() is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)  # what it started, too: that would keep our pipe open
-                process.communicate()
-        if process.returncode != 0:
-            lines = [f"  | {printable(line)}" for line in output.splitlines()[-10:]]
-            raise PowerError("\n".join([f"{where} ended with exit status {process.returncode}", *lines]))
+        assert process.stdout is not None
+        with process.stdout as pipe:
+            try:
+                output = _until_it_ends(process, pipe.fileno(), self._config.timeout_s)
+            finally:
+                ended = process.poll() is not None
+                if not ended:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)  # what it started, too
+                    process.wait()
+        if ended and process.returncode == 0:
+            return
+        if ended:
+            how = f"ended with exit status {process.returncode}"
+        else:
+            how = f"did not end within {self._config.timeout_s:g} s; it was killed"
+        lines = [f"  | {printable(line)}" for line in output.decode("utf-8", "replace").splitlines()[-10:]]
+        raise PowerError("\n".join([f"{where} {how}", *lines]))
+
+
+def _until_it_ends(process: subprocess.Popen[bytes], pipe: int, timeout_s: float) -> bytes:
+    """The last that a command prints before it ends or its time is over.
+
+    The pipe's end is not waited for: something that the command left running may hold it.
+    """
+    os.set_blocking(pipe, False)
+    output = b""
+    deadline = time.monotonic() + timeout_s
+    pipes = [pipe]
+    while True:
+        over = process.poll() is not None or time.monotonic() >= deadline
+        readable, _, _ = select.select(pipes, [], [], 0 if over else _LOOK_EVERY_S)
+        if readable:
+            chunk = os.read(pipe, _PIPE_BYTES)
+            output = (output + chunk)[-_PIPE_BYTES:]
+            if not chunk:
+                pipes = []
+        if over:
+            return output

@@ -80,7 +80,7 @@ class _Runner(Remote):  # type: ignore[misc]  # fabric has no types
         self.send_start_message(command)
 
     def wait(self) -> None:
-        """As fabric's. But an exception from a signal leaves it for good: else fabric would wait for the command's end."""
+        """As fabric's. But what a signal raises leaves it for good: else fabric waits for the command's end."""
         try:
             super().wait()
         except BaseException:

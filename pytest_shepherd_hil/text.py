@@ -23,7 +23,7 @@ def printable(text: str, limit: int = 500) -> str:
 def file_name(text: str, limit: int = 80) -> str:
     """A file name made of any text: letters, digits, ``._-`` only, never hidden, unique for the text."""
     plain = re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.")
-    if plain == text and len(plain) <= limit:
+    if plain and plain == text and len(plain) <= limit:
         return plain
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
     return f"{plain[-limit:].strip('-.') or 'test'}-{digest}"

@@ -6,9 +6,6 @@ import pytest
 
 from tests.requirements import REQUIREMENTS
 
-_missing: set[str] = set()
-
-
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "requires(name): needs a tool or data that may be absent: tests/requirements.py")
 
@@ -21,12 +18,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             continue
         if requirement.demanded:
             pytest.fail(f"{requirement.reason} (HIL_REQUIRE demands it)", pytrace=False)
-        _missing.add(requirement.name)
         pytest.skip(requirement.reason)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    packages = sorted({package for name in _missing for package in REQUIREMENTS[name].packages})
+    skipped = " ".join(str(report.longrepr) for report in terminalreporter.stats.get("skipped", []))
+    missing = [requirement for requirement in REQUIREMENTS.values() if requirement.reason in skipped]
+    packages = sorted({package for requirement in missing for package in requirement.packages})
     if packages:
         command = f"sudo apt-get install {' '.join(packages)}"
         terminalreporter.write_line(f"To run the skipped tests as well: {command}", yellow=True)

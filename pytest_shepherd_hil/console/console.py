@@ -29,7 +29,7 @@ class Console:
         port: gives the port to send to; called for each use, since a replugged adapter is a new port.
         board: name of the board, for error messages.
         dead: gives the reason why nothing more will come, or None.
-        nudge: has the kernel print something, so that a line it keeps back comes out.
+        nudge: has the kernel print something, so that a line it keeps back comes out; takes the seconds it may take.
     """
 
     NUDGE_AFTER_S = 0.3
@@ -42,7 +42,7 @@ class Console:
         *,
         board: str,
         dead: Callable[[], str | None] = lambda: None,
-        nudge: Callable[[], None] | None = None,
+        nudge: Callable[[float], None] | None = None,
     ) -> None:
         self._log = log
         self._port = port
@@ -90,7 +90,7 @@ class Console:
                 if now >= deadline:
                     raise ConsoleError(self._not_found(compiled, timeout_s))
                 if self._nudge is not None and now >= next_nudge:
-                    self._nudge()
+                    self._nudge(deadline - now)
                     next_nudge = time.monotonic() + self.NUDGE_EVERY_S
                     continue
                 select.select([wakeup], [], [], max(min(deadline, next_nudge) - now, 0.0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import os
+import re
 import threading
 import time
 from collections import deque
@@ -16,10 +17,12 @@ from typing import TYPE_CHECKING
 from pytest_shepherd_hil.kernel.lines import Line, LineSplitter, parse_line
 
 if TYPE_CHECKING:
-    import re
     from pathlib import Path
 
 __all__ = ["ConsoleLine", "ConsoleLog", "Wakeup"]
+
+_LINE_END = re.compile(r"(?<!\r)\r+\n")
+_MOST_RETURNS = 16
 
 
 @dataclass(slots=True, frozen=True)
@@ -31,6 +34,8 @@ class ConsoleLine:
     """Its bytes without the line end."""
     time_ns: int
     """Host time at which its end was read: ``time.monotonic_ns()``."""
+    offset: int
+    """Where its first byte is in the console log."""
 
     @property
     def number(self) -> int:
@@ -89,15 +94,16 @@ class Wakeup:
 class ConsoleLog:
     """Every byte and line that a board's console has said, on disk as it arrives.
 
-    One thread appends; any thread reads. In memory it keeps the newest :data:`KEEP_LINES` lines and
-    :data:`KEEP_TEXT` characters; the file has everything.
+    One thread appends; any thread reads. In memory it keeps the newest :data:`KEEP_LINES` lines, but no more than
+    :data:`KEEP_BYTES` of them, and :data:`KEEP_TEXT` characters; the file has everything.
 
     Args:
         path: file for the raw bytes, made anew; beside it ``PATH.times`` gets one line for each console line:
-            its number, byte offset, monotonic ns and wall clock. None keeps the log in memory only.
+            its number, the offset of its first byte, monotonic ns and wall clock. None keeps the log in memory only.
     """
 
     KEEP_LINES = 200_000
+    KEEP_BYTES = 64 << 20
     KEEP_TEXT = 8 << 20
     OVERLAP = 4096
     """A pattern that spans several lines is found if it is no longer than this many characters."""
@@ -111,12 +117,14 @@ class ConsoleLog:
         self._lock = threading.Lock()
         self._splitter = LineSplitter()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._lines: deque[ConsoleLine] = deque(maxlen=self.KEEP_LINES)
+        self._lines: deque[ConsoleLine] = deque()
+        self._lines_bytes = 0
         self._count = 0
         self._size = 0
         self._text = ""
         self._text_start = 0
         self._unjoined: list[str] = []
+        self._returns = ""
         self._characters = 0
         self._kernel_time_s: float | None = None
         self._last_ns: int | None = None
@@ -124,34 +132,51 @@ class ConsoleLog:
         self._raw = self._times = -1
         if path is not None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-            self._raw = os.open(path, flags, 0o644)
-            self._times = os.open(path.with_name(path.name + ".times"), flags, 0o644)
+            try:
+                self._raw = os.open(path, flags, 0o644)
+                self._times = os.open(path.with_name(path.name + ".times"), flags, 0o644)
+            except OSError as error:
+                self.disk_error = error
 
     def append(self, chunk: bytes, time_ns: int) -> list[ConsoleLine]:
         """Record bytes that were read at host time ``time_ns`` (monotonic); returns the lines that they ended."""
         with self._lock:
             new: list[ConsoleLine] = []
-            for raw in self._splitter.feed(chunk):
-                line = ConsoleLine(parse_line(raw, self._count), raw, time_ns)
+            for offset, raw in self._splitter.feed_at(chunk):
+                line = ConsoleLine(parse_line(raw, self._count), raw, time_ns, offset)
                 self._count += 1
                 if line.kernel_time_s is not None:
                     self._kernel_time_s = line.kernel_time_s
                 new.append(line)
             self._size += len(chunk)
             self._last_ns = time_ns
-            self._lines.extend(new)
-            text = self._decoder.decode(chunk)
+            self._keep(new)
+            text = self._decode(chunk)
             self._unjoined.append(text)
             self._characters += len(text)
-            if self._characters - self._text_start > self.KEEP_TEXT + (1 << 20):
+            if self._characters - self._text_start > self.KEEP_TEXT + self.KEEP_TEXT // 8:
                 drop = len(self._join()) - self.KEEP_TEXT
                 self._text = self._text[drop:]
                 self._text_start += drop
-            index = [f"{line.number}\t{self._size}\t{time_ns}\t{self.wall(time_ns).isoformat()}\n" for line in new]
+            index = [f"{line.number}\t{line.offset}\t{time_ns}\t{self.wall(time_ns).isoformat()}\n" for line in new]
             self._write(chunk, "".join(index).encode())
             for waiting in self._waiting:
                 waiting.set()
         return new
+
+    def _keep(self, new: list[ConsoleLine]) -> None:
+        lines = self._lines
+        lines.extend(new)
+        self._lines_bytes += sum(len(line.raw) for line in new)
+        while lines and (len(lines) > self.KEEP_LINES or self._lines_bytes > self.KEEP_BYTES):
+            self._lines_bytes -= len(lines.popleft().raw)
+
+    def _decode(self, chunk: bytes) -> str:
+        """The chunk as text in which LF alone ends a line, so that ``$`` matches there; CRs wait for what follows."""
+        text = self._returns + self._decoder.decode(chunk)
+        kept = text.rstrip("\r")
+        self._returns = text[len(kept) :][-_MOST_RETURNS:]
+        return _LINE_END.sub("\n", kept)
 
     def _join(self) -> str:
         """The text in memory; joined only when somebody looks at it."""

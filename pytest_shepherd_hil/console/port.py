@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import termios
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
 
 import serial
 
 from pytest_shepherd_hil.errors import ConsoleError, HostError
+from pytest_shepherd_hil.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +59,11 @@ class Port(Protocol):
         """Give the port back. Closing twice is fine."""
 
 
+# pyserial lets termios' own errors through, which are no OSError; TypeError is its answer when another thread has
+# closed the port under it.
+_GONE = (serial.SerialException, OSError, TypeError, termios.error)
+
+
 class SerialPort:
     """A serial port, by device path or by any pyserial URL.
 
@@ -74,7 +82,7 @@ class SerialPort:
     BREAK_S = 0.25
 
     def __init__(self, url: str, baudrate: int, *, board: str, break_sender: Callable[[], None] | None = None) -> None:
-        self.url = url
+        self.url = printable(url)
         self.board = board
         self._break_sender = break_sender
         try:
@@ -94,8 +102,7 @@ class SerialPort:
             first = self._serial.read(1)
             waiting = self._serial.in_waiting if first else 0
             return bytes(first + self._serial.read(waiting)) if waiting else bytes(first)
-        except (serial.SerialException, OSError, TypeError) as error:
-            # TypeError: pyserial's own answer when another thread has closed the port under it
+        except _GONE as error:
             raise PortLostError(self.board, f"{self.url} is gone: {_reason(error)}") from error
 
     def write(self, data: bytes) -> None:
@@ -107,7 +114,7 @@ class SerialPort:
                 f"board {self.board}: console {self.url} took no byte for {self.WRITE_TIMEOUT_S:g} s "
                 "(flow control? adapter hung?)"
             ) from error
-        except (serial.SerialException, OSError, TypeError) as error:
+        except _GONE as error:
             raise PortLostError(self.board, f"{self.url} is gone: {_reason(error)}") from error
 
     def send_break(self) -> None:
@@ -116,7 +123,7 @@ class SerialPort:
             return
         try:
             self._serial.send_break(self.BREAK_S)
-        except (serial.SerialException, OSError) as error:
+        except _GONE as error:
             raise PortLostError(self.board, f"{self.url}: no BREAK: {_reason(error)}") from error
 
     def cancel(self) -> None:
@@ -133,17 +140,32 @@ def _reason(error: BaseException) -> str:
     return f"{text} (unplugged?)" if isinstance(error, TypeError) or "Input/output error" in text else text
 
 
+def _whole(url: str) -> bool:
+    """Whether a network URL has both host and port."""
+    if not url.startswith(("socket://", "rfc2217://")):
+        return True
+    try:
+        parts = urlsplit(url)
+        return parts.hostname is not None and parts.port is not None
+    except ValueError:
+        return False
+
+
 def _explain_open(url: str, board: str, error: Exception) -> HostError | ConsoleError:
     """Tell apart what pyserial reports as one kind of exception."""
-    where = f"board {board}: cannot open console {url}"
+    where = f"board {board}: cannot open console {printable(url)}"
     number = getattr(error, "errno", None)
-    text = str(error)
+    text = printable(str(error))
     if number == errno.ENOENT or "No such file" in text:
         return HostError(f"{where}: there is no such device; is the adapter plugged in? ls -l /dev/serial/by-id/")
     if number == errno.EACCES or "Permission denied" in text:
         return HostError(f"{where}: permission denied; sudo usermod -aG dialout $USER, and log in anew")
     if number in (errno.EAGAIN, errno.EBUSY) or "exclusively lock" in text or "busy" in text:
-        return ConsoleError(f"{where}: it is in use by another program; find it with: fuser -v {os.path.realpath(url)}")
-    if isinstance(error, ValueError):
+        return ConsoleError(
+            f"{where}: it is in use by another program; find it with: fuser -v {printable(os.path.realpath(url))}"
+        )
+    if number in (errno.EISDIR, errno.ENOTTY) or "Inappropriate ioctl" in text:
+        return HostError(f"{where}: it is no serial device; name one of ls -l /dev/serial/by-id/ in boards.toml")
+    if isinstance(error, ValueError) or not _whole(url):
         return HostError(f"{where}: {text}; write a device path or a pyserial URL such as socket://host:port")
     return ConsoleError(f"{where}: {text}")

@@ -88,7 +88,8 @@ class Watch:
             try:
                 chunk = self._port.read(self.SETTLE_S / 2 if pending else self.IDLE_S)
             except PortLostError as error:
-                self._hand_on(self._detector.flush())
+                if self._detector.pending:
+                    self._close_report()
                 if not self._stopping:
                     self._on_lost(error)
                 return

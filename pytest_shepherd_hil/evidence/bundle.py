@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pytest_shepherd_hil.errors import HostError
+from pytest_shepherd_hil.errors import HilError, HostError
 from pytest_shepherd_hil.evidence.text import console_text, incidents_text, transcript_text
 from pytest_shepherd_hil.text import file_name
 
@@ -47,14 +47,15 @@ class EvidenceRun:
             suffix = f"-{attempt}" if attempt else ""
             self.folder = root / f"{stamp}-{file_name(board)}-{os.getpid()}{suffix}"
             try:
-                self.folder.mkdir(parents=True)
+                root.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise _no_folder(root, error) from error
+            try:
+                self.folder.mkdir()
             except FileExistsError:
                 continue
             except OSError as error:
-                raise HostError(
-                    f"cannot make the evidence folder {self.folder}: {error.strerror}; "
-                    "choose another with --hil-evidence DIR"
-                ) from error
+                raise _no_folder(self.folder, error) from error
             return
         raise HostError(f"cannot make an evidence folder in {root}: 100 of this second's names are taken")
 
@@ -106,7 +107,7 @@ class TestEvidence:
             try:
                 self.folder.mkdir(exist_ok=True)
                 capture.save(self.folder / "capture.sr")
-            except OSError as error:
+            except (OSError, HilError) as error:
                 self._note("capture.sr", error)
 
     def _write(self, name: str, text: str) -> None:
@@ -119,10 +120,17 @@ class TestEvidence:
         except OSError as error:
             self._note(name, error)
 
-    def _note(self, name: str, error: OSError) -> None:
-        problem = f"could not write {self.folder / name}: {error.strerror or error}"
+    def _note(self, name: str, error: OSError | HilError) -> None:
+        reason = error.strerror if isinstance(error, OSError) else None
+        problem = f"could not write {self.folder / name}: {reason or error}"
         if problem not in self._run.problems:
             self._run.problems.append(problem)
+
+
+def _no_folder(folder: Path, error: OSError) -> HostError:
+    return HostError(
+        f"cannot make the evidence folder {folder}: {error.strerror}; choose another with --hil-evidence DIR"
+    )
 
 
 def _to_json(test: str, board: str, incidents: Sequence[Incident]) -> str:

@@ -52,10 +52,10 @@ class Fences:
             self._out[match[0]] = line.number + 1
             self.wake()
 
-    def nudge(self) -> None:
+    def nudge(self, timeout_s: float = 5.0) -> None:
         """Have the kernel log something, so that a line that it keeps back comes out. Does not fail."""
         with contextlib.suppress(HilError):
-            self._shell.run("echo '<7>hil: flush' > /dev/kmsg", timeout_s=5.0)
+            self._shell.run("echo '<7>hil: flush' > /dev/kmsg", timeout_s=min(timeout_s, 5.0))
 
     def wake(self) -> None:
         """Have the waiter look whether it should give up. For any thread."""

@@ -119,6 +119,7 @@ class LineSplitter:
     def __init__(self, max_bytes: int = MAX_LINE_BYTES) -> None:
         self._max = max_bytes
         self._pending = bytearray()
+        self._start = 0
 
     @property
     def pending(self) -> bytes:
@@ -127,12 +128,17 @@ class LineSplitter:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The lines that ``chunk`` completes, without their ends."""
-        lines: list[bytes] = []
+        return [line for _, line in self.feed_at(chunk)]
+
+    def feed_at(self, chunk: bytes) -> list[tuple[int, bytes]]:
+        """As :meth:`feed`, each line with the stream's offset of its first byte."""
+        lines: list[tuple[int, bytes]] = []
         *complete, rest = chunk.split(b"\n")
         for segment in complete:
             self._pending += segment
             self._cut(lines)
-            lines.append(bytes(self._pending).rstrip(b"\r"))
+            lines.append((self._start, bytes(self._pending).rstrip(b"\r")))
+            self._start += len(self._pending) + 1
             self._pending.clear()
         self._pending += rest
         self._cut(lines)
@@ -141,13 +147,15 @@ class LineSplitter:
     def take_pending(self) -> bytes:
         """The unfinished rest, which is then no longer pending: for the end of a stream."""
         rest = bytes(self._pending).rstrip(b"\r")
+        self._start += len(self._pending)
         self._pending.clear()
         return rest
 
-    def _cut(self, lines: list[bytes]) -> None:
+    def _cut(self, lines: list[tuple[int, bytes]]) -> None:
         pending, size = self._pending, self._max
         if len(pending) <= size:
             return
         count = (len(pending) - 1) // size
-        lines.extend(bytes(pending[i * size : (i + 1) * size]) for i in range(count))
+        lines.extend((self._start + i * size, bytes(pending[i * size : (i + 1) * size])) for i in range(count))
+        self._start += count * size
         del pending[: count * size]

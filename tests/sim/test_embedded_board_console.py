@@ -146,6 +146,7 @@ def test_a_line_written_to_kmsg_comes_out_of_the_console(healthy: Bench) -> None
 
 def test_printk_cuts_into_what_user_space_writes(healthy: Bench) -> None:
     healthy.control.uart_send("u" * 8000)
+    healthy.console.wait_for("uuu")
     healthy.control.printk("in between", level=1)
     healthy.console.wait_for(r"u+\[ *[\d.]+\] in between\nu+")
 
