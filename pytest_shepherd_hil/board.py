@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 import time
@@ -157,11 +158,6 @@ class Board:
             raise MisuseError(f"board {self.name} is not an embedded board: it has no [boards.{self.name}.sim]")
         return self._sim.control
 
-    @property
-    def report_open(self) -> bool:
-        """The console is printing a crash report right now."""
-        return self._watch is not None and self._watch.report_open
-
     # opening and closing
 
     def open(self) -> None:
@@ -242,25 +238,25 @@ class Board:
         self._logic = LogicAnalyzer(config, self.name, acquire)
 
     def close(self) -> None:
-        """Put the board back as it was and close everything. Closing twice is fine; never raises."""
+        """Put the board back as it was and close everything. Closing twice is fine."""
         with self._closing:
             if self._closed:
                 return
             self._closed = True
-        try:
-            self._restore()
-        finally:
-            for part in (self._logic, self._shell):
-                if part is not None:
-                    part.close()
-            if self._watch is not None:
-                self._watch.stop()
-            if self._port is not None:
-                self._port.close()
+        with contextlib.ExitStack() as parts:  # closes all of them, in reverse, also where one of them fails
+            parts.callback(self._lock.release)
+            parts.callback(self.log.close)
             if self._sim is not None:
-                self._sim.close()
-            self.log.close()
-            self._lock.release()
+                parts.callback(self._sim.close)
+            if self._port is not None:
+                parts.callback(self._port.close)
+            if self._watch is not None:
+                parts.callback(self._watch.stop)
+            if self._shell is not None:
+                parts.callback(self._shell.close)
+            if self._logic is not None:
+                parts.callback(self._logic.close)
+            self._restore()
 
     def _restore(self) -> None:
         if self._loglevel is None or self._shell is None or self.dead is not None:
@@ -352,7 +348,7 @@ class Board:
                         f"board {self.name}: {limit_s:g} s after it was restarted it still runs the old kernel "
                         f"(boot id {self.boot_id}); does the power command switch the right port?"
                     )
-                shell.close()
+                shell.drop()
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.5, 1.0)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_shepherd_hil import markers
+from pytest_shepherd_hil.errors import BoardDeadError, BoardError, CommandCutError, HilError
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.board import Board
@@ -31,7 +32,10 @@ def board(request: pytest.FixtureRequest) -> Board:
     session = request.config.stash.get(SESSION, None)
     if session is None:
         pytest.skip(NO_BOARD)
-    return session.board
+    try:
+        return session.board()
+    except HilError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 @pytest.fixture
@@ -66,7 +70,7 @@ def kernel_module(board: Board) -> KernelModule:
     return board.module()
 
 
-@pytest.fixture(name="_hil_module_reload")
+@pytest.fixture(name=markers.RELOAD_FIXTURE)
 def hil_module_reload(board: Board, request: pytest.FixtureRequest) -> None:
     """What ``@pytest.mark.module_reload`` does before its test."""
     wanted = markers.module_reload(request.node)
@@ -77,8 +81,14 @@ def hil_module_reload(board: Board, request: pytest.FixtureRequest) -> None:
     session = request.config.stash[SESSION]
     module = board.module(wanted.module)
     for cycle in range(1, wanted.cycles + 1):
-        session.note(f"module_reload of {module.name}, cycle {cycle} of {wanted.cycles}")
-        module.reload()
+        where = f"module_reload of {module.name}, cycle {cycle} of {wanted.cycles}"
+        session.note(where)
+        try:
+            module.reload()
+        except (BoardDeadError, CommandCutError):
+            raise
+        except BoardError as error:
+            raise pytest.fail.Exception(f"{where}: {error}", pytrace=False) from None
         session.await_quiet()
     session.note(None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import getpass
 import hashlib
 import json
@@ -93,9 +94,12 @@ class BoardLock:
         return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.lock"
 
     def _lock(self, key: str) -> FileLock:
-        with contextlib.suppress(FileExistsError):
+        try:
             self._folder.mkdir()
             self._folder.chmod(0o1777)
+        except FileExistsError:
+            if not self._folder.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
         return FileLock(self._path(key), mode=0o666)
 
     def _sign(self, key: str) -> None:

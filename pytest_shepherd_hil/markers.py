@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-__all__ = ["ModuleReload", "check_markers", "expectations", "module_reload", "needs_board", "register_markers"]
+__all__ = ["ModuleReload", "apply_markers", "expectations", "module_reload", "needs_board", "register_markers"]
 
 _MARKERS = {
     "module_reload": (
@@ -29,6 +29,7 @@ _MARKERS = {
         "a fatal one ends the test"
     ),
 }
+RELOAD_FIXTURE = "_hil_module_reload"
 _MOST_CYCLES = 1_000_000
 _FIXTURES_MODULE = "pytest_shepherd_hil.fixtures"
 
@@ -64,14 +65,17 @@ def _uses_our_board(item: pytest.Item) -> bool:
     return False
 
 
-def check_markers(item: pytest.Item) -> None:
-    """See that the markers of a test are used as they are meant.
+def apply_markers(item: pytest.Item) -> None:
+    """See that the markers of a test are used as they are meant, and have ``module_reload`` done by its fixture.
 
     Raises:
         pytest.UsageError: one is not; the message shows the right form.
     """
-    module_reload(item)
     expectations(item)
+    names = getattr(item, "fixturenames", None)
+    if module_reload(item) is not None and names is not None and RELOAD_FIXTURE not in names:
+        # a list of its own: the tests of one parametrized function share theirs
+        item.fixturenames = [*names, RELOAD_FIXTURE]  # type: ignore[attr-defined]  # tests that are functions have it
 
 
 def module_reload(item: pytest.Item) -> ModuleReload | None:
@@ -85,7 +89,8 @@ def expectations(item: pytest.Item) -> list[Expectation]:
     marks = list(item.iter_markers("expect_incident"))
     if not marks:
         return []
-    return [_bind(item, mark, _expectation) for mark in reversed(marks)]
+    found = [_bind(item, mark, _expectation) for mark in reversed(marks)]
+    return sorted(found, key=lambda expectation: expectation.vagueness)  # the choosiest is asked first
 
 
 def _module_reload(cycles: object = 1, module: object = None) -> ModuleReload:

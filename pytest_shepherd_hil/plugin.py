@@ -6,7 +6,7 @@ nothing is opened, read or imported.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,10 +21,12 @@ from pytest_shepherd_hil.fixtures import (
     logic,
     shell,
 )
-from pytest_shepherd_hil.markers import check_markers, needs_board, register_markers
+from pytest_shepherd_hil.markers import apply_markers, needs_board, register_markers
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from pytest_shepherd_hil.session import HilSession
 
 __all__ = ["board", "console", "hil_module_reload", "kernel_module", "logic", "shell"]
 
@@ -42,7 +44,6 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     from pytest_shepherd_hil.errors import ConfigError
 
-    _refuse_many_workers(config, name)
     boards = options.boards_file(config)
     try:
         found = boards.board(name)
@@ -79,41 +80,71 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return f"hil: board {found.name}{f' ({found.description})' if found.description else ''}"
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Check a test's markers, and have ``module_reload`` done by a fixture."""
-    if not any(item.iter_markers()):
-        return
-    check_markers(item)
-    names = getattr(item, "fixturenames", None)
-    if names is not None and item.get_closest_marker("module_reload") and "_hil_module_reload" not in names:
-        names.append("_hil_module_reload")
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Check the tests' markers, and have ``module_reload`` done by a fixture."""
+    try:
+        for item in items:
+            apply_markers(item)
+    except pytest.UsageError as error:
+        session = config.stash.get(SESSION, None)
+        if session is not None:
+            session.summary.misuse = str(error)
+        raise
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
-    """Skip what needs a board where there is none; guard what has one."""
-    if not needs_board(item):
-        return (yield)
-    session = item.config.stash.get(SESSION, None)
+    """Guard a test's setup, whatever comes to need the board in it."""
+    __tracebackhide__ = True
+    session = _session(item)
     if session is None:
-        pytest.skip(NO_BOARD)
-    return (yield from session.setup(item))
+        return (yield)
+    session.begin(item)
+    return (yield from session.guarded(item, "setup"))
+
+
+@pytest.hookimpl(specname="pytest_runtest_setup")
+def pytest_hil_need_board(item: pytest.Item) -> None:
+    """Open the board for a test that needs one, or skip it; after its own skip marks have been looked at."""
+    if not needs_board(item):
+        return
+    session = _session(item)
+    if session is None:
+        if not item.config.getoption("setupplan", False):
+            pytest.skip(NO_BOARD)
+        return
+    from pytest_shepherd_hil.errors import HilError
+
+    try:
+        session.enter(item)
+    except HilError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Guard a test's body."""
-    session = item.config.stash.get(SESSION, None)
-    if session is None or not needs_board(item):
+    __tracebackhide__ = True
+    session = _session(item)
+    if session is None:
         return (yield)
-    return (yield from session.call(item))
+    return (yield from session.guarded(item, "call"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Leave out the body of a test whose expected, fatal incident has come before it."""
+    session = _session(pyfuncitem)
+    return True if session is not None and session.skips_body() else None
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
     """Guard a test's teardown; afterwards the board is brought back if need be."""
-    session = item.config.stash.get(SESSION, None)
-    if session is None or not needs_board(item):
+    __tracebackhide__ = True
+    session = _session(item)
+    if session is None:
         return (yield)
     return (yield from session.teardown(item))
 
@@ -124,41 +155,68 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A board's failure is a failure, whatever an xfail mark says."""
     report = yield
-    session = item.config.stash.get(SESSION, None)
-    if session is not None and session.failed(item, call.when):
+    session = _session(item)
+    message = session.failure(item, call.when) if session is not None else None
+    if message is not None:
         report.outcome = "failed"
+        report.longrepr = message
         if hasattr(report, "wasxfail"):
             del report.wasxfail
-        if call.excinfo is not None:
-            report.longrepr = str(call.excinfo.value)
     return report
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(tryfirst=True, specname="pytest_sessionfinish")
+def pytest_hil_end_fixtures(session: pytest.Session, exitstatus: int) -> None:
+    """After Ctrl-C some fixtures are still set up: end them while there is a board."""
+    hil = session.config.stash.get(SESSION, None)
+    if hil is not None and exitstatus == pytest.ExitCode.INTERRUPTED:
+        hil.tear_down_leftovers(session)
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Close the board; what it did outside of any test fails the run."""
     hil = session.config.stash.get(SESSION, None)
     if hil is None:
         return
     hil.close()
-    if hil.strays and session.exitstatus == pytest.ExitCode.OK:
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["hil"] = hil.summary.to_dict()
+    if hil.summary.misuse is not None:
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
+    elif hil.summary.failed and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """xdist's controller: take over what a worker has to say at its end."""
+    hil = node.config.stash.get(SESSION, None)
+    said = getattr(node, "workeroutput", {}).get("hil")
+    if hil is not None and said is not None:
+        hil.summary.merge(said)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say what happened outside of tests, and where the evidence lies."""
     session = config.stash.get(SESSION, None)
-    if session is None:
-        return
-    from pytest_shepherd_hil.report.summary import write_summary
-
-    write_summary(terminalreporter, session)
+    if session is not None:
+        session.summary.write(terminalreporter)
 
 
-def _refuse_many_workers(config: pytest.Config, board_name: str) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
     """xdist: one board serves one worker; more of them would read each other's bytes."""
-    workers = len(config.getoption("tx", None) or [])
-    if workers > 1 and not hasattr(config, "workerinput"):
+    name = options.wanted_board(config)
+    if name is not None and len(specs) > 1:
         raise pytest.UsageError(
-            f"-n {workers} with one board ({board_name}): a board serves one worker; use -n 1 or -n 0"
+            f"{len(specs)} xdist workers with one board ({name}): a board serves one worker; use -n 1 or -n 0"
         )
+
+
+def _session(item: pytest.Item) -> HilSession | None:
+    """The run's session with a board, if it has one and tests are really run."""
+    if item.config.getoption("setupplan", False):
+        return None
+    return item.config.stash.get(SESSION, None)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_shepherd_hil.board import Board
-from pytest_shepherd_hil.errors import BoardDeadError, BoardError, CommandCutError, HilError, RecoveryError, ShellError
+from pytest_shepherd_hil.errors import BoardError, HilError, RecoveryError
 from pytest_shepherd_hil.evidence.bundle import EvidenceRun
 from pytest_shepherd_hil.guard.abort import Interrupter, TestAbortedError
 from pytest_shepherd_hil.guard.guard import Guard
-from pytest_shepherd_hil.kernel.incident import Incident, Severity
+from pytest_shepherd_hil.guard.settle import Settling
+from pytest_shepherd_hil.guard.verdict import excused, missing, only_echo
 from pytest_shepherd_hil.markers import expectations
-from pytest_shepherd_hil.outcome import Failed
 from pytest_shepherd_hil.recovery import recover
 from pytest_shepherd_hil.report.failure import BoardIncidentError, failure_message
+from pytest_shepherd_hil.report.summary import RunSummary
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from pytest_shepherd_hil.console.console import Console
     from pytest_shepherd_hil.console.port import PortLostError
     from pytest_shepherd_hil.guard.attribution import Window
+    from pytest_shepherd_hil.kernel.incident import Incident
 
 __all__ = ["HilSession"]
 
-_PASS_THROUGH = (KeyboardInterrupt, pytest.exit.Exception, SystemExit)
+_PASS_THROUGH = (KeyboardInterrupt, pytest.exit.Exception)
+_OUTSIDE = "(outside of tests)"
 
 
 class HilSession:
@@ -41,69 +43,70 @@ class HilSession:
         config: pytest's.
         board: the board that the run uses.
         evidence_root: folder that gets this run's folder.
-    """
 
-    REPORT_END_S = 5.0
-    """How long a test waits for the end of a report that is being printed, once it has ended itself."""
-    AFTERMATH_S = 0.3
-    """How long what follows from an incident is waited for: a PRU that is late, then the jump of its clock."""
-    SETTLE_S = 0.2
-    """How long a test waits for late words where no fence can be written."""
+    Attributes:
+        summary: what is to be said at the end.
+    """
 
     def __init__(self, config: pytest.Config, board: BoardConfig, evidence_root: Path) -> None:
         self._config = config
         self.board_config = board
+        self.summary = RunSummary()
         self._evidence_root = evidence_root
-        self.evidence: EvidenceRun | None = None
-        self.strays: list[str] = []
-        """Headlines of incidents outside of any test."""
-        self.warnings: Counter[str] = Counter()
-        """How often each message came that is worth a word but fails nothing."""
-        self.failed_tests: dict[str, Path] = {}
-        """The evidence folder of each failed test, by node id."""
+        self._evidence: EvidenceRun | None = None
         self._interrupter = Interrupter()
         self._board: Board | None = None
         self._guard: Guard | None = None
+        self._settling: Settling | None = None
+        self._item: pytest.Item | None = None
         self._window: Window | None = None
         self._console: Console | None = None
         self._note: str | None = None
-        self._unhealthy: str | None = None
-        self._hopeless: BaseException | None = None
-        self._harmed_by = 0
-        self._verdicts: set[tuple[str, str]] = set()
-        self._calls_seen = 0
+        self._hopeless: str | None = None
+        self._hopeless_told = False
+        self._verdicts: dict[tuple[str, str], str] = {}
+        self._failed: set[str] = set()
 
     # what fixtures ask for
 
-    @property
     def board(self) -> Board:
-        """The open board.
+        """The open board; the test that runs is guarded from here on, if it was not yet.
 
         Raises:
-            HilError: it could not be opened; the same each time.
+            HilError: it cannot be opened, or did not come back.
         """
+        if self._window is None and self._item is not None:
+            self.enter(self._item)
         if self._board is None:
-            raise BoardError(f"board {self.board_config.name} is not open outside of tests")
+            raise BoardError(f"board {self.board_config.name} is open only while a test runs")
         return self._board
 
     def console(self) -> Console:
         """The test's own view of the console: it begins where the test's window begins."""
+        board = self.board()
         if self._console is None:
-            self._console = self.board.console()
+            self._console = board.console()
         return self._console
+
+    def await_quiet(self) -> None:
+        """Wait until all that the kernel has printed so far has come out and been judged."""
+        if self._window is not None and self._settling is not None:
+            self._settling.settle(self._window, thorough=True)
+
+    def note(self, text: str | None) -> None:
+        """Where in the test we are, for the failure message: ``module_reload cycle 3 of 20``."""
+        self._note = text
 
     # opening and closing
 
     def _open(self) -> Board:
         if self._hopeless is not None:
-            raise self._hopeless
+            raise BoardError(self._why_hopeless())
         if self._board is not None:
             return self._board
-        name = self.board_config.name
-        evidence = None
         try:
-            evidence = EvidenceRun(self._evidence_root, name)
-            board = Board(
+            self._evidence = evidence = EvidenceRun(self._evidence_root, self.board_config.name)
+            self._board = board = Board(
                 self.board_config,
                 console_log=evidence.console_log,
                 say=self._say,
@@ -111,113 +114,102 @@ class HilSession:
                 on_console_lost=self._on_console_lost,
             )
             self._guard = Guard(board.log, stop_test=self._stop_test, board_died=self._board_died)
-            self._board = board
+            self._settling = Settling(board, self._guard)
             self._interrupter.install()
             board.open()
-        except HilError as error:
-            self._hopeless = error
+        except BaseException as error:
+            if isinstance(error, HilError):
+                self._hopeless = self._why_not_open(error)
+                self._hopeless_told = True
             self._board = None
             self._interrupter.uninstall()
+            if self._hopeless is not None:
+                raise BoardError(self._hopeless) from None
             raise
-        except BaseException:
-            self._board = None
-            self._interrupter.uninstall()
-            raise
-        self.evidence = evidence
         return board
 
+    def _why_not_open(self, error: HilError) -> str:
+        """An error, and before it what the kernel said meanwhile."""
+        strays = self._guard.strays() if self._guard is not None else []
+        if not strays or self._evidence is None:
+            return str(error)
+        headlines = [incident.headline(self.board_config.name) for incident in strays]
+        return "\n".join(
+            [*headlines, f"  while it was being opened: {error}", f"  console   {self._evidence.console_log}"]
+        )
+
+    def _why_hopeless(self) -> str:
+        """The reason in full the first time, afterwards in a line."""
+        assert self._hopeless is not None
+        if self._hopeless_told:
+            return f"{self._hopeless.splitlines()[0]} (as before)"
+        self._hopeless_told = True
+        return self._hopeless
+
+    def tear_down_leftovers(self, session: pytest.Session) -> None:
+        """After Ctrl-C: end the fixtures that are still set up, while the board is still open."""
+        try:
+            session._setupstate.teardown_exact(None)
+        except BaseException as error:  # noqa: BLE001  whatever a fixture raises: the run is ending anyway
+            self._say(f"a fixture's teardown failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}")
+
     def close(self) -> None:
-        """Close the board. Whatever ends the run, this is called; never raises for what a board does."""
+        """Close the board. Whatever ends the run, this is called; once is enough."""
         board, self._board = self._board, None
         self._interrupter.uninstall()
         if board is None:
             return
-        if self._guard is not None:
-            self.strays = [incident.headline(board.name) for incident in self._guard.strays()]
-            self._write_strays(board)
-            self.warnings = Counter(incident.title for incident in self._guard.warnings())
-        board.close()
-        if board.log.disk_error is not None and self.evidence is not None:
-            self.evidence.problems.append(f"the console log is incomplete: {board.log.disk_error}")
+        try:
+            board.close()
+        finally:
+            self._sum_up(board)
 
-    def _write_strays(self, board: Board) -> None:
+    def _sum_up(self, board: Board) -> None:
         assert self._guard is not None
         strays = self._guard.strays()
-        if strays and self.evidence is not None:
-            folder = self.evidence.for_test("outside-of-tests")
-            folder.write(
-                test="(outside of tests)",
-                log=board.log,
-                lines=board.log.lines(max(strays[0].first_line - 50, 0), strays[-1].last_line + 50),
-                incidents=strays,
-                calls=(),
-                capture=None,
-            )
-            self.failed_tests["(outside of tests)"] = folder.folder
+        self.summary.strays = [incident.headline(board.name) for incident in strays]
+        self.summary.warnings = dict(Counter(incident.title for incident in self._guard.warnings()))
+        if self._hopeless is not None and not self._hopeless_told:
+            self.summary.broken.append(self._hopeless.splitlines()[0])
+        if self._evidence is None:
+            return
+        if strays:
+            folder = self._evidence.for_test("outside-of-tests")
+            lines = board.log.lines(max(strays[0].first_line - 50, 0), strays[-1].last_line + 50)
+            folder.write(test=_OUTSIDE, log=board.log, lines=lines, incidents=strays, calls=(), capture=None)
+            self.summary.evidence[_OUTSIDE] = str(folder.folder)
+        self.summary.problems = self._evidence.problems
+        if board.log.disk_error is not None:
+            self.summary.problems.append(f"the console log is incomplete: {board.log.disk_error}")
 
-    # the phases of a test; each is the body of a hook wrapper
+    # the phases of a test
 
-    def setup(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Around a test's setup: the board is open and healthy, and the test's window begins."""
+    def begin(self, item: pytest.Item) -> None:
+        """A test begins, whether or not it will have to do with the board."""
+        self._item = item
         self._note = None
-        try:
-            board = self._open()
-            self._make_healthy()
-        except HilError as error:
-            raise Failed(str(error), pytrace=False) from None
+
+    def enter(self, item: pytest.Item) -> None:
+        """A test begins to have to do with the board: it is opened, or brought back; the test's window begins.
+
+        Raises:
+            HilError: the board cannot be opened, or did not come back.
+        """
+        board = self._open()
+        self._make_healthy()
+        if self._hopeless is not None:
+            raise BoardError(self._why_hopeless())
         assert self._guard is not None
+        assert self._settling is not None
         self._window = self._guard.begin(item.nodeid, expectations(item))
         self._console = board.console() if "console" in board.has else None
-        self._calls_seen = len(board.shell.calls) if "shell" in board.has else 0
+        self._settling.begin()
         if "logic" in board.has:
             board.logic.forget()
-        return (yield from self._guarded(item, "setup"))
 
-    def call(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Around a test's body."""
-        return (yield from self._guarded(item, "call"))
-
-    def teardown(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Around a test's teardown: its window ends, and the board is brought back."""
-        if self._window is None or self._board is None:  # setup did not get so far
-            return (yield)
-        raised: BaseException | None = None
-        result: object = None
-        try:
-            result = yield from self._guarded(item, "teardown")
-        except _PASS_THROUGH:
-            raise
-        except BaseException as error:  # noqa: BLE001  outcomes are no Exception
-            raised = error
-        finally:
-            window, self._window, self._console = self._window, None, None
-            if self._guard is not None:
-                self._guard.end(window)
-                self._write_evidence(item.nodeid, window)
-        try:
-            self._make_healthy()
-        except HilError as error:
-            also = f"{raised}\n" if raised is not None else ""
-            raise Failed(f"{also}{error}", pytrace=False) from None
-        if raised is not None:
-            raise raised
-        return result
-
-    def await_quiet(self) -> None:
-        """Wait until all that the kernel has printed so far has come out and been judged."""
-        if self._window is not None:
-            self._settle(self._window, "call")
-
-    def note(self, text: str | None) -> None:
-        """Where in the test we are, for the failure message: ``module_reload cycle 3 of 20``."""
-        self._note = text
-
-    def failed(self, item: pytest.Item, phase: str) -> bool:
-        """Whether the guard's verdict on this phase is that it failed."""
-        return (item.nodeid, phase) in self._verdicts
-
-    def _guarded(self, item: pytest.Item, phase: str) -> Generator[None, object, object]:
+    def guarded(self, item: pytest.Item, phase: str) -> Generator[None, object, object]:
         """Let a phase run, wait until the board has said all it has to say about it, and judge."""
+        __tracebackhide__ = True
         result: object = None
         raised: BaseException | None = None
         try:
@@ -229,114 +221,93 @@ class HilSession:
             raise
         except BaseException as error:  # noqa: BLE001  also outcomes: skip and fail are no Exception
             raised = error
-        window, guard = self._window, self._guard
-        assert window is not None
+        if self._window is not None:
+            raised = self._judge(item, phase, self._window, raised)
+        if raised is not None:
+            raise raised
+        return result
+
+    def teardown(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Around a test's teardown: its window ends, and the board is brought back."""
+        __tracebackhide__ = True
+        result: object = None
+        raised: BaseException | None = None
+        try:
+            result = yield from self.guarded(item, "teardown")
+        except _PASS_THROUGH:
+            raise
+        except BaseException as error:  # noqa: BLE001  outcomes are no Exception
+            raised = error
+        finally:
+            self._item = None
+            window, self._window, self._console = self._window, None, None
+            if window is not None and self._guard is not None:
+                self._guard.end(window)
+                self._write_evidence(item.nodeid, window)
+        if self._guard is not None and self._guard.harm is not None:
+            raised = self._tear_down_all(item, raised)
+            self._make_healthy()
+        if raised is not None:
+            raise raised
+        return result
+
+    def skips_body(self) -> bool:
+        """Whether a fatal incident has come that the test expects: there is nothing left for its body to do."""
+        if self._window is None or self._guard is None:
+            return False
+        seen = {number for expectation in self._window.expectations for number in expectation.seen}
+        return any(incident.fatal and incident.id in seen for incident in self._guard.incidents(self._window))
+
+    def failure(self, item: pytest.Item, phase: str) -> str | None:
+        """The failure message, if the board made this phase fail."""
+        return self._verdicts.get((item.nodeid, phase))
+
+    def _judge(
+        self, item: pytest.Item, phase: str, window: Window, raised: BaseException | None
+    ) -> BaseException | None:
+        """What a phase ends with: an exception of ours, its own, or none."""
+        guard, settling = self._guard, self._settling
         assert guard is not None
-        self._settle(window, phase)
+        assert settling is not None
+        settling.settle(window, thorough=phase == "call")
         incidents = guard.judge(window)
-        missing = self._missing(window, phase, raised)
-        if incidents or missing:
-            self._verdicts.add((item.nodeid, phase))
-            own = None if isinstance(raised, (TestAbortedError, CommandCutError, BoardDeadError)) else raised
-            folder = self._write_evidence(item.nodeid, window)
+        lacking = missing(window, raised) if phase == "call" else []
+        if incidents or lacking:
+            self._failed.add(item.nodeid)
             message = failure_message(
-                self.board.name, incidents, note=self._note, folder=folder, own_error=own, missing=missing
+                self.board_config.name,
+                incidents,
+                note=self._note,
+                folder=self._write_evidence(item.nodeid, window),
+                own_error=None if raised is None or only_echo(raised) else raised,
+                missing=lacking,
             )
-            raise BoardIncidentError(message) from None
-        if raised is None or self._excused(window, raised):
-            return result
-        raise raised
+            if incidents:
+                self._verdicts[item.nodeid, phase] = message
+            # with the traceback of what it replaces, so that a debugger stops where the test was
+            return BoardIncidentError(message).with_traceback(raised.__traceback__ if raised is not None else None)
+        if raised is not None and excused(window, guard.incidents(window), raised):
+            return None
+        return raised
 
     def _stop_for_old_news(self) -> None:
         """An incident may have come since setup was judged: then the body need not begin."""
-        assert self._guard is not None
-        assert self._window is not None
+        if self._window is None or self._guard is None:
+            return
         found = self._guard.unexpected(self._window)
         if found:
-            raise TestAbortedError(found[0].headline(self.board.name))
-
-    def _missing(self, window: Window, phase: str, raised: BaseException | None) -> list[str]:
-        """The expected incidents that have not come; asked once, after the body."""
-        own_failure = raised is not None and not isinstance(raised, (TestAbortedError, HilError))
-        if phase != "call" or own_failure:
-            return []
-        return [
-            f"{expectation} ({len(expectation.seen)} came)" if expectation.seen else str(expectation)
-            for expectation in window.expectations
-            if expectation.missing
-        ]
-
-    def _excused(self, window: Window, raised: BaseException) -> bool:
-        """Whether an exception is only the expected death of the board making itself felt."""
-        assert self._guard is not None
-        died = any(incident.fatal for incident in self._guard.incidents(window))
-        return died and bool(window.expectations) and isinstance(raised, (TestAbortedError, HilError))
-
-    # waiting and judging
-
-    def _settle(self, window: Window, phase: str) -> None:
-        """Wait until everything that the kernel printed in this phase has come out and been judged."""
-        board, guard = self.board, self._guard
-        assert guard is not None
-        self._linger(board, guard, window)
-        if board.dead is None and self._touched(phase):
-            self._cross_fence(board, guard)
-        deadline = time.monotonic() + self.REPORT_END_S
-        while guard.report_open(window) and time.monotonic() < deadline:
-            time.sleep(0.005)
-
-    def _linger(self, board: Board, guard: Guard, window: Window) -> None:
-        """Give an incident that leaves the kernel running a moment to show what follows from it."""
-        if not guard.unexpected(window):
-            return
-        deadline = time.monotonic() + self.AFTERMATH_S
-        while board.dead is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-
-    def _touched(self, phase: str) -> bool:
-        """Whether a fence is due: always after the body, else only if the phase used the board."""
-        if phase == "call" or "shell" not in self.board.has:
-            return phase == "call"
-        calls = len(self.board.shell.calls)
-        return calls != self._calls_seen
-
-    def _cross_fence(self, board: Board, guard: Guard) -> None:
-        if board.fences is None:
-            time.sleep(self.SETTLE_S)
-            return
-        try:
-            crossed = board.fences.cross(lambda: board.dead is not None)
-        except (ShellError, BoardDeadError) as error:
-            if board.dead is None:
-                self._unhealthy = self._unhealthy or f"the shell did not take a fence: {error}"
-            return
-        finally:
-            self._calls_seen = len(board.shell.calls)
-        if crossed is None and board.dead is None:
-            guard.add(
-                "console-lost",
-                f"console lost: a line written to /dev/kmsg did not come out within {board.fences.SILENCE_S:g} s",
-                fatal=False,
-                hint="the shell still answers, so the kernel lives: look at the UART's wire and adapter",
-            )
+            raise TestAbortedError(found[0].headline(self.board_config.name))
 
     # called in the console's own thread
 
     def _on_incident(self, incident: Incident) -> None:
         if self._guard is not None:
-            more_of_it = self._unhealthy is not None and incident.id == self._harmed_by
-            if incident.severity is Severity.FAIL and (more_of_it or incident.id > self._harmed_by):
-                self._harmed_by = incident.id
-                self._unhealthy = incident.headline(self.board_config.name)
             self._guard.on_incident(incident)
 
     def _on_console_lost(self, error: PortLostError) -> None:
-        board, guard = self._board, self._guard
-        if board is None or guard is None:
-            return
-        title = f"console lost: {error.what}"
-        self._unhealthy = self._unhealthy or title
-        guard.add("console-lost", title, fatal=True, hint="the adapter was unplugged, or its driver or server gave up")
+        if self._guard is not None:
+            hint = "the adapter was unplugged, or its driver or server gave up"
+            self._guard.add("console-lost", f"console lost: {error.what}", fatal=True, hint=hint)
 
     def _board_died(self, incident: Incident) -> None:
         if self._board is not None:
@@ -346,38 +317,62 @@ class HilSession:
         board = self._board
         if board is None:
             return
+        headline = incident.headline(board.name)
 
         def cut() -> None:
             if board.dead is None and "shell" in board.has:
-                board.shell.interrupt(incident.headline(board.name))
+                board.shell.interrupt(headline)
 
-        self._interrupter.interrupt(incident.headline(board.name), cut)
+        self._interrupter.interrupt(headline, cut)
 
     # bringing the board back
 
-    def _make_healthy(self) -> None:
-        if self._hopeless is not None:
-            raise self._hopeless
-        if self._unhealthy is not None:
-            self._bring_back()
+    @staticmethod
+    def _tear_down_all(item: pytest.Item, raised: BaseException | None) -> BaseException | None:
+        """End the fixtures of wider scope, too, and return the first error so far.
 
-    def _bring_back(self) -> None:
+        What they hold belongs to a kernel that is about to be restarted, and an exception that interrupted their setup
+        would be raised again for each later test.
+        """
         try:
-            recover(self.board, self._unhealthy or "unknown", self._say)
-        except RecoveryError as error:
-            self._hopeless = error
+            item.session._setupstate.teardown_exact(None)
+        except _PASS_THROUGH:
             raise
-        self._unhealthy = None
+        except BaseException as error:  # noqa: BLE001  outcomes are no Exception
+            if raised is None and not only_echo(error):
+                return error
+        return raised
+
+    def _make_healthy(self) -> None:
+        """Bring the board back, if something has harmed it; if that fails, there is no hope for the rest of the run."""
+        guard, board = self._guard, self._board
+        if guard is None or board is None or self._hopeless is not None:
+            return
+        for _ in range(2):
+            harm = guard.harm
+            if harm is None:
+                return
+            guard.healed()
+            try:
+                recover(board, harm.headline(board.name), self._say)
+            except RecoveryError as error:
+                self._hopeless = str(error)
+                self._say(self._hopeless.splitlines()[0])
+                return
+        harm = guard.harm
+        if harm is not None:
+            self._hopeless = f"board {board.name} fails again each time it boots: {harm.headline(board.name)}"
+            self._say(self._hopeless)
 
     # evidence and words
 
     def _write_evidence(self, test: str, window: Window) -> Path | None:
-        board, guard = self.board, self._guard
-        if self.evidence is None or guard is None:
+        board, guard = self._board, self._guard
+        if self._evidence is None or guard is None or board is None:
             return None
-        if not any((test, phase) in self._verdicts for phase in ("setup", "call", "teardown")):
+        if test not in self._failed:
             return None
-        folder = self.evidence.for_test(test)
+        folder = self._evidence.for_test(test)
         calls = board.shell.calls if "shell" in board.has else []
         folder.write(
             test=test,
@@ -387,7 +382,7 @@ class HilSession:
             calls=[call for call in calls if call.started_ns >= window.started_ns],
             capture=board.logic.snapshot() if "logic" in board.has else None,
         )
-        self.failed_tests[test] = folder.folder
+        self.summary.evidence[test] = str(folder.folder)
         return folder.folder
 
     def _say(self, text: str) -> None:
@@ -397,8 +392,6 @@ class HilSession:
         capture = self._config.pluginmanager.get_plugin("capturemanager")
         with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
             reporter.ensure_newline()
-            if (
-                self._config.get_terminal_writer().width_of_current_line
-            ):  # a letter that came after another line of ours
+            if self._config.get_terminal_writer().width_of_current_line:  # a letter after another line of ours
                 reporter.write_line("")
             reporter.write_line(f"hil: {text}")

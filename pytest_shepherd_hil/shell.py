@@ -66,17 +66,17 @@ class ShellCall:
 class _Runner(Remote):  # type: ignore[misc]  # fabric has no types
     """Fabric's own runner, with a time limit on opening the channel and a way to cut it off from another thread."""
 
-    CHANNEL_TIMEOUT_S = 10.0
-
     channel: paramiko.Channel
     cut_for: str | None = None
+    deadline = 0.0
+    """When the command must have ended (``time.monotonic()``)."""
 
     def start(self, command: str, shell: str, env: dict[str, str], timeout: float | None = None) -> None:
         del shell, env, timeout
         transport = self.context.transport
         if transport is None or not transport.is_active():
             raise EOFError("the connection is closed")
-        self.channel = transport.open_session(timeout=self.CHANNEL_TIMEOUT_S)
+        self.channel = transport.open_session(timeout=max(self.deadline - time.monotonic(), 0.01))
         self.send_start_message(command)
 
     def wait(self) -> None:
@@ -113,6 +113,8 @@ class Shell:
         self._running: set[_Runner] = set()
         self._dead: str | None = None
         self._calls: deque[ShellCall] = deque(maxlen=self.KEEP_CALLS)
+        self.call_count = 0
+        """How many commands have been run or tried."""
 
     @property
     def target(self) -> str:
@@ -151,6 +153,7 @@ class Shell:
             raise ValueError(f"timeout_s must be more than 0, not {timeout_s!r}")
         call = ShellCall(command, time.monotonic_ns())
         self._calls.append(call)
+        self.call_count += 1
         try:
             result = self._run(command, timeout_s, self.config.sudo if sudo is None else sudo)
         except HilError as error:
@@ -171,20 +174,21 @@ class Shell:
         line = f"sudo -n -- sh -c {shlex.quote(command)}" if sudo else command
         connection = self._connect(min(timeout_s, self.config.connect_timeout_s))
         runner = _Runner(connection)
+        runner.deadline = started + timeout_s
         late = threading.Event()
 
         def give_up() -> None:
             late.set()
             runner.cut()
 
-        timer = threading.Timer(max(timeout_s - (time.monotonic() - started), 0.001), give_up)
+        timer = threading.Timer(max(runner.deadline - time.monotonic(), 0.001), give_up)
         timer.daemon = True
         self._running.add(runner)
         try:
             timer.start()
             done: Any = runner.run(line, hide=True, warn=True, in_stream=False, encoding="utf-8")
         except (paramiko.SSHException, EOFError, OSError, ThreadException) as error:
-            self._explain_end(command, timeout_s, runner, late.is_set(), error)
+            self._explain_end(command, timeout_s, runner, time.monotonic() >= runner.deadline, error)
         finally:
             timer.cancel()
             self._running.discard(runner)
@@ -229,9 +233,13 @@ class Shell:
         self._drop()
         self._dead = None
 
-    def close(self) -> None:
+    def drop(self) -> None:
         """Close the connection. A later command opens a new one."""
         self._drop()
+
+    def close(self) -> None:
+        """Close the connection for good: a later command fails."""
+        self.kill("it has been closed")
 
     def _drop(self) -> None:
         """Cut the connection without waiting for anything that is at its other end."""
@@ -265,8 +273,10 @@ class Shell:
             connection = self._new_connection(timeout_s)
             try:
                 connection.open()
-            except Exception as error:
+            except BaseException as error:
                 connection.close()
+                if not isinstance(error, Exception):
+                    raise
                 raise _explain_connect(self.config, self._board, self.target, timeout_s, error) from error
             connection.transport.set_keepalive(15)
             self._connection = connection

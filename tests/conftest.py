@@ -6,6 +6,7 @@ import pytest
 
 from tests.requirements import REQUIREMENTS
 
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "requires(name): needs a tool or data that may be absent: tests/requirements.py")
 

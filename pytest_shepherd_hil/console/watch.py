@@ -65,11 +65,6 @@ class Watch:
     def alive(self) -> bool:
         return self._thread.is_alive()
 
-    @property
-    def report_open(self) -> bool:
-        """A crash report is being printed right now."""
-        return self._detector.pending
-
     def new_epoch(self) -> None:
         """The board is being restarted on purpose: what it prints while booting is no news."""
         self._epoch_wanted.set()

@@ -39,6 +39,10 @@ _TAINT = {
     "N": "in-kernel test",
 }
 _EXCERPT_LINES = 12
+_FATAL = {
+    "console-lost": "nothing more can be seen of the board",
+    "unexpected-reboot": "what the test had built up on the board is gone",
+}
 
 
 def taint_words(letters: str) -> str:
@@ -60,7 +64,7 @@ def _facts(incident: Incident) -> list[tuple[str, str]]:
     facts: list[tuple[str, str]] = []
     when = "" if incident.kernel_time_s is None else f", kernel time {incident.kernel_time_s:.6f} s"
     end = "" if incident.complete else ", cut off before its end"
-    fatal = ", fatal: the kernel does not go on" if incident.fatal else ""
+    fatal = f", fatal: {_FATAL.get(incident.kind, 'the kernel does not go on')}" if incident.fatal else ""
     facts.append(("kind", f"{incident.kind}{fatal}{end}{when}"))
     crash = incident.crash
     if crash is not None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sysconfig
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import _pytest
+import pluggy
 
 import pytest_shepherd_hil.console.log as _log_module
 import pytest_shepherd_hil.guard.fence as _fence_module
@@ -16,6 +22,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
 __all__ = ["Interrupter", "TestAbortedError"]
+
+_STDLIB = sysconfig.get_path("stdlib") + os.sep
+_MACHINERY = tuple(str(Path(str(module.__file__)).parent) + os.sep for module in (_pytest, pluggy))
 
 
 class TestAbortedError(Failed):
@@ -43,6 +52,8 @@ class Interrupter:
     PATIENCE_S = 2.0
     """How long a test may take to end after it was raised."""
     ATTEMPTS = 2000
+    PATIENCE_OF_MACHINERY = 400
+    """How often pytest's own code is left alone, where an exception would harm the tests that follow."""
     SHELTERED = frozenset(module.__file__ for module in (_log_module, _fence_module))
     """Files whose code holds a lock that the console's reader needs: never interrupted."""
 
@@ -50,6 +61,7 @@ class Interrupter:
         self._armed = False
         self._generation = 0
         self._raised = 0
+        self._refused = 0
         self._reason = ""
         self._cutting = threading.Lock()
         self._ended = threading.Event()
@@ -75,6 +87,7 @@ class Interrupter:
         """A phase of a test in which it may be interrupted."""
         self._generation += 1
         self._raised = 0
+        self._refused = 0
         self._ended.clear()
         self._armed = True
         try:
@@ -120,9 +133,28 @@ class Interrupter:
         del signum
         if not self._armed:
             return
-        while frame is not None:
-            if frame.f_code.co_filename in self.SHELTERED:
-                return
-            frame = frame.f_back
+        if _in_any(frame, self.SHELTERED) or (self._refused < self.PATIENCE_OF_MACHINERY and _in_machinery(frame)):
+            self._refused += 1
+            return
+        self._refused = 0
         self._raised += 1
         raise TestAbortedError(self._reason)
+
+
+def _in_any(frame: FrameType | None, files: frozenset[str | None]) -> bool:
+    """Whether any function on the stack is from one of these files."""
+    while frame is not None:
+        if frame.f_code.co_filename in files:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _in_machinery(frame: FrameType | None) -> bool:
+    """Whether it is pytest that runs here: the innermost function that is not the standard library's is its own."""
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith("<") and not (file.startswith(_STDLIB) and "site-packages" not in file):
+            return file.startswith(_MACHINERY)
+        frame = frame.f_back
+    return False

@@ -47,6 +47,11 @@ class Expectation:
         return self.match is None or re.search(self.match, incident.title) is not None
 
     @property
+    def vagueness(self) -> int:
+        """How little it asks of an incident."""
+        return [self.function, self.match].count(None) + (self.kind == "panic")
+
+    @property
     def missing(self) -> int:
         return self.count - len(self.seen)
 

@@ -41,6 +41,8 @@ class Guard:
         self._incidents: dict[int, Incident] = {}
         self._windows: list[Window] = []
         self._own_ids = 0
+        self._harmful: set[int] = set()
+        self._harm: Incident | None = None
         self._deaths: set[int] = set()
 
     def begin(self, test: str, expectations: Sequence[Expectation]) -> Window:
@@ -60,6 +62,7 @@ class Guard:
         with self._lock:
             known = self._incidents.get(incident.id)
             self._incidents[incident.id] = incident
+            self._note_harm(incident)
             window = owner(self._windows, incident.first_line)
             if window is not None:
                 window.incidents.add(incident.id)
@@ -96,6 +99,24 @@ class Guard:
         self.on_incident(incident)
         return incident
 
+    @property
+    def harm(self) -> Incident | None:
+        """The newest incident that the board has not recovered from; None while it is healthy."""
+        with self._lock:
+            return self._harm
+
+    def healed(self) -> None:
+        """The board is being restarted: what has happened so far harms it no more."""
+        with self._lock:
+            self._harm = None
+
+    def _note_harm(self, incident: Incident) -> None:
+        if incident.severity is not Severity.FAIL:
+            return
+        if incident.id not in self._harmful or (self._harm is not None and self._harm.id == incident.id):
+            self._harmful.add(incident.id)
+            self._harm = incident
+
     def report_open(self, window: Window) -> bool:
         """Whether a report that began in this window is still being printed."""
         with self._lock:
@@ -125,10 +146,14 @@ class Guard:
             return self._in(window)
 
     def strays(self) -> list[Incident]:
-        """The failing incidents that no test's window has: before, between and after tests."""
+        """The failing incidents that no verdict has named: those before, between and after tests, and any that came too
+        late for the test in whose window they began. To be asked when no test runs."""
         with self._lock:
-            owned = set().union(*(window.incidents for window in self._windows))
-            found = [incident for incident in self._incidents.values() if incident.id not in owned]
+            told: set[int] = set()
+            for window in self._windows:
+                told |= window.judged
+                told.update(*(expectation.seen for expectation in window.expectations))
+            found = [incident for incident in self._incidents.values() if incident.id not in told]
             return [incident for incident in found if incident.severity is Severity.FAIL]
 
     def warnings(self) -> list[Incident]:
@@ -137,8 +162,8 @@ class Guard:
             return [incident for incident in self._incidents.values() if incident.severity is Severity.WARN]
 
     def _in(self, window: Window) -> list[Incident]:
-        found = [self._incidents[number] for number in window.incidents]
-        return sorted(found, key=lambda incident: (incident.first_line, incident.id))
+        found = [incident for incident in self._incidents.values() if incident.id in window.incidents]
+        return sorted(found, key=lambda incident: incident.first_line)  # at one line, in the order in which they came
 
     @staticmethod
     def _expected(window: Window | None, incident: Incident) -> bool:

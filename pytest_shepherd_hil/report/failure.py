@@ -67,5 +67,8 @@ def failure_message(
 
 def short_path(path: Path) -> str:
     """A path as seen from the current folder, where that is shorter."""
-    relative = os.path.relpath(path)
+    try:
+        relative = os.path.relpath(path)
+    except OSError:  # the current folder is gone
+        return str(path)
     return relative if not relative.startswith("..") else str(path)

@@ -1,8 +1,11 @@
-"""The last words of a run: incidents outside of tests, and where the evidence lies."""
+"""The last words of a run: what happened outside of tests, and where the evidence lies."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pytest_shepherd_hil.report.failure import short_path
 from pytest_shepherd_hil.text import printable
@@ -10,26 +13,59 @@ from pytest_shepherd_hil.text import printable
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_shepherd_hil.session import HilSession
-
-__all__ = ["write_summary"]
+__all__ = ["RunSummary"]
 
 
-def write_summary(reporter: pytest.TerminalReporter, session: HilSession) -> None:
-    """Write the section ``hil`` of the terminal summary, where there is something to say."""
-    evidence = session.evidence
-    problems = evidence.problems if evidence is not None else []
-    if not (session.strays or session.failed_tests or session.warnings or problems):
-        return
-    reporter.section("hil")
-    for headline in session.strays:
-        reporter.write_line(f"outside of any test: {printable(headline)}", red=True)
-    for title, count in session.warnings.items():
-        reporter.write_line(f"warning, {count} times: {printable(title)}", yellow=True)
-    for problem in problems:
-        reporter.write_line(printable(problem), yellow=True)
-    if session.failed_tests:
-        reporter.write_line("evidence:")
-        for test, folder in session.failed_tests.items():
+@dataclass(slots=True)
+class RunSummary:
+    """What is to be said at the end of a run. Plain data: an xdist worker sends it to the controller."""
+
+    strays: list[str] = field(default_factory=list)
+    """Headlines of incidents that no test's verdict has named. They fail the run."""
+    broken: list[str] = field(default_factory=list)
+    """Boards that did not come back, in words. They fail the run."""
+    misuse: str | None = None
+    """What an xdist worker would have ended the run with as a usage error."""
+    warnings: dict[str, int] = field(default_factory=dict)
+    """How often each message came that is worth a word but fails nothing."""
+    problems: list[str] = field(default_factory=list)
+    """What of the evidence could not be written."""
+    evidence: dict[str, str] = field(default_factory=dict)
+    """The evidence folder of each failed test, by node id."""
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.strays or self.broken)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def merge(self, other: dict[str, Any]) -> None:
+        """Add what another process's summary says, as its :meth:`to_dict` gave it."""
+        self.strays += other["strays"]
+        self.broken += other["broken"]
+        self.problems += other["problems"]
+        self.misuse = self.misuse or other["misuse"]
+        self.warnings = dict(Counter(self.warnings) + Counter(other["warnings"]))
+        self.evidence.update(other["evidence"])
+
+    def write(self, reporter: pytest.TerminalReporter) -> None:
+        """Write the section ``hil`` of the terminal summary, where there is something to say."""
+        if self == RunSummary():
+            return
+        reporter.section("hil")
+        if self.misuse is not None:
+            reporter.write_line(f"ERROR: {self.misuse}", red=True)
+        for headline in self.strays:
+            reporter.write_line(f"outside of any test: {printable(headline)}", red=True)
+        for text in self.broken:
+            reporter.write_line(printable(text), red=True)
+        for title, count in self.warnings.items():
+            reporter.write_line(f"warning ({count}x): {printable(title)}", yellow=True)
+        for problem in self.problems:
+            reporter.write_line(printable(problem), yellow=True)
+        if self.evidence:
+            reporter.write_line("evidence:")
+        for test, folder in self.evidence.items():
             reporter.write_line(f"  {printable(test)}")
-            reporter.write_line(f"    {short_path(folder)}")
+            reporter.write_line(f"    {short_path(Path(folder))}")

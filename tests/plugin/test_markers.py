@@ -30,7 +30,9 @@ def test_module_reload_reloads_before_the_test(suite: Suite) -> None:
         """
     )
     result.assert_outcomes(passed=2, errors=1)
-    result.stdout.fnmatch_lines(["E *board sim01: could not unload uio_pdrv_genirq"])
+    result.stdout.fnmatch_lines(
+        ["module_reload of uio_pdrv_genirq, cycle 1 of 2: board sim01: could not unload uio_pdrv_genirq"]
+    )
 
 
 def test_failure_while_reloading_is_a_setup_error_that_says_in_which_cycle(suite: Suite) -> None:

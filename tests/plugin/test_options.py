@@ -40,7 +40,6 @@ def test_without_a_board_tests_are_skipped_with_one_reason_and_nothing_is_import
             print("OURS:", sorted(name for name in sys.modules if name.startswith("pytest_shepherd_hil.")))
         """
     )
-    # -p no:timeout is not needed: none of these is imported by pytest-timeout
     result = suite.run(USES_BOARD, "-rs", "--hil-boards", "does-not-exist.toml", board=None)
     result.assert_outcomes(skipped=3)
     reasons = [line for line in result.outlines if line.startswith("SKIPPED")]
@@ -48,7 +47,7 @@ def test_without_a_board_tests_are_skipped_with_one_reason_and_nothing_is_import
     assert "[3]" in reasons[0]
     assert NO_BOARD in reasons[0]
     result.stdout.fnmatch_lines(["HEAVY: []"])
-    ours = ["board_option", "fixtures", "markers", "options", "plugin"]
+    ours = ["board_option", "errors", "fixtures", "markers", "options", "plugin"]
     result.stdout.fnmatch_lines([f"OURS: {[f'pytest_shepherd_hil.{name}' for name in ours]}"])
 
 
@@ -122,7 +121,8 @@ def test_list_shows_each_board_what_it_has_and_who_uses_it(suite: Suite) -> None
     ("options", "message"),
     [
         (["--board", "sim-cma"], "*--board was given 2 times (sim01, sim-cma)*"),
-        (["-n", "2"], "*-n 2 with one board (sim01)*"),
+        (["-n", "2"], "*2 xdist workers with one board (sim01)*"),
+        (["--dist", "load", "--tx", "2*popen"], "*2 xdist workers with one board (sim01)*"),
     ],
 )
 def test_one_run_uses_one_board_and_one_worker(suite: Suite, options: list[str], message: str) -> None:

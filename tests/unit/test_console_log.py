@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import resource
+import select
 import signal
 import time
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from pytest_shepherd_hil.console.log import ConsoleLog, Wakeup
 from pytest_shepherd_hil.kernel.lines import MAX_LINE_BYTES
+from tests.unit.uart import open_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,10 +33,6 @@ BOOT = (
     b"[   12.345678] shprd.k: module inserted\r\r\n"
     b"bbb01 login: "
 )
-
-
-def fds() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 @pytest.fixture
@@ -224,25 +222,25 @@ def test_a_disk_that_fills_later_keeps_what_fitted(tmp_path: Path) -> None:
 
 
 def test_a_log_that_cannot_be_made_is_kept_in_memory(tmp_path: Path) -> None:
-    before = fds()
+    before = open_files()
     log = ConsoleLog(tmp_path / "no such folder" / "console.log")
     assert log.disk_error is not None
     assert log.disk_error.errno == errno.ENOENT
     log.append(b"heard\n", 1)
     assert [line.text for line in log.lines()] == ["heard"]
     log.close()
-    assert fds() == before
+    assert open_files() == before
 
 
 def test_an_index_that_cannot_be_made_leaves_nothing_open(tmp_path: Path) -> None:
     (tmp_path / "console.log.times").mkdir()
-    before = fds()
+    before = open_files()
     log = ConsoleLog(tmp_path / "console.log")
     assert log.disk_error is not None
     assert log.disk_error.errno == errno.EISDIR
     log.close()
     log.close()
-    assert fds() == before
+    assert open_files() == before
 
 
 def test_what_comes_after_closing_is_still_heard(log: ConsoleLog, tmp_path: Path) -> None:
@@ -353,7 +351,7 @@ def test_a_return_without_a_line_end_stays(log: ConsoleLog) -> None:
 def test_a_flood_of_returns_costs_nothing(log: ConsoleLog) -> None:
     started = time.process_time()
     for _ in range(20):
-        log.append(b"\r" * 65_536, 1)
+        log.append(b"\r" * 65_536 + b"x", 1)
     log.append(b"\nend\n", 2)
     assert time.process_time() - started < 2
     assert find(log, "^end$")[0] == "end"
@@ -424,6 +422,4 @@ def test_a_wakeup_that_nobody_clears_never_blocks() -> None:
 
 
 def readable(wakeup: Wakeup) -> bool:
-    import select
-
     return bool(select.select([wakeup], [], [], 0)[0])
