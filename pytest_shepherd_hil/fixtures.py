@@ -6,9 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_shepherd_hil import markers
-from pytest_shepherd_hil.errors import BoardDeadError, BoardError, CommandCutError, HilError
-
 if TYPE_CHECKING:
     from pytest_shepherd_hil.board import Board
     from pytest_shepherd_hil.console.console import Console
@@ -19,8 +16,9 @@ if TYPE_CHECKING:
 
 SESSION: pytest.StashKey[HilSession] = pytest.StashKey()
 NO_BOARD = "needs a board: run pytest with --board NAME (pytest --hil-list-boards shows which there are)"
+MARKERS_FIXTURE = "_hil_markers"
 
-__all__ = ["NO_BOARD", "SESSION", "board", "console", "hil_module_reload", "kernel_module", "logic", "shell"]
+__all__ = ["NO_BOARD", "SESSION", "board", "console", "hil_markers", "kernel_module", "logic", "shell"]
 
 
 @pytest.fixture(scope="session")
@@ -32,10 +30,7 @@ def board(request: pytest.FixtureRequest) -> Board:
     session = request.config.stash.get(SESSION, None)
     if session is None:
         pytest.skip(NO_BOARD)
-    try:
-        return session.board()
-    except HilError as error:
-        raise pytest.fail.Exception(str(error), pytrace=False) from None
+    return session.board_for_fixture()
 
 
 @pytest.fixture
@@ -70,27 +65,16 @@ def kernel_module(board: Board) -> KernelModule:
     return board.module()
 
 
-@pytest.fixture(name=markers.RELOAD_FIXTURE)
-def hil_module_reload(board: Board, request: pytest.FixtureRequest) -> None:
-    """What ``@pytest.mark.module_reload`` does before its test."""
-    wanted = markers.module_reload(request.node)
-    if wanted is None:
-        return
-    _needs(board, "module", "module")
-    _needs(board, "shell", "ssh")
-    session = request.config.stash[SESSION]
-    module = board.module(wanted.module)
-    for cycle in range(1, wanted.cycles + 1):
-        where = f"module_reload of {module.name}, cycle {cycle} of {wanted.cycles}"
-        session.note(where)
-        try:
-            module.reload()
-        except (BoardDeadError, CommandCutError):
-            raise
-        except BoardError as error:
-            raise pytest.fail.Exception(f"{where}: {error}", pytrace=False) from None
-        session.await_quiet()
-    session.note(None)
+@pytest.fixture(name=MARKERS_FIXTURE)
+def hil_markers(board: Board, request: pytest.FixtureRequest) -> None:
+    """What the test's markers want done before it; it also makes the test one that needs a board."""
+    from pytest_shepherd_hil.markers import module_reload, reload_module
+
+    wanted = module_reload(request.node)
+    if wanted is not None:
+        _needs(board, "module", "module")
+        _needs(board, "shell", "ssh")
+        reload_module(board, request.config.stash[SESSION], wanted)
 
 
 def _needs(board: Board, part: str, table: str) -> None:

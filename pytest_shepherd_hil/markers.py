@@ -10,26 +10,22 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
+from pytest_shepherd_hil.errors import BoardDeadError, BoardError, CommandCutError
+from pytest_shepherd_hil.fixtures import MARKERS_FIXTURE
+from pytest_shepherd_hil.options import MARKERS
+from pytest_shepherd_hil.outcome import Failed
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pytest_shepherd_hil.board import Board
     from pytest_shepherd_hil.guard.expected import Expectation
+    from pytest_shepherd_hil.session import HilSession
 
 _T = TypeVar("_T")
 
-__all__ = ["ModuleReload", "apply_markers", "expectations", "module_reload", "needs_board", "register_markers"]
+__all__ = ["ModuleReload", "apply_markers", "expectations", "module_reload", "needs_board", "reload_module"]
 
-_MARKERS = {
-    "module_reload": (
-        "module_reload(cycles=1, module=None): unload and load the kernel module (the board's own, or MODULE) "
-        "that many times before the test, watched"
-    ),
-    "expect_incident": (
-        "expect_incident(kind, function=None, match=None, count=1): the test passes only if such an incident happens; "
-        "a fatal one ends the test"
-    ),
-}
-RELOAD_FIXTURE = "_hil_module_reload"
 _MOST_CYCLES = 1_000_000
 _FIXTURES_MODULE = "pytest_shepherd_hil.fixtures"
 
@@ -42,15 +38,9 @@ class ModuleReload:
     module: str | None
 
 
-def register_markers(config: pytest.Config) -> None:
-    """Tell pytest of them, for ``--markers`` and ``--strict-markers``."""
-    for text in _MARKERS.values():
-        config.addinivalue_line("markers", text)
-
-
 def needs_board(item: pytest.Item) -> bool:
     """Whether a test has to do with a board at all."""
-    return _uses_our_board(item) or any(item.get_closest_marker(name) for name in _MARKERS)
+    return _uses_our_board(item) or any(item.get_closest_marker(name) for name in MARKERS)
 
 
 def _uses_our_board(item: pytest.Item) -> bool:
@@ -66,16 +56,17 @@ def _uses_our_board(item: pytest.Item) -> bool:
 
 
 def apply_markers(item: pytest.Item) -> None:
-    """See that the markers of a test are used as they are meant, and have ``module_reload`` done by its fixture.
+    """See that the markers of a test are used as they are meant, and have the fixture that goes with them set up.
 
     Raises:
         pytest.UsageError: one is not; the message shows the right form.
     """
     expectations(item)
+    module_reload(item)
     names = getattr(item, "fixturenames", None)
-    if module_reload(item) is not None and names is not None and RELOAD_FIXTURE not in names:
+    if names is not None and MARKERS_FIXTURE not in names:
         # a list of its own: the tests of one parametrized function share theirs
-        item.fixturenames = [*names, RELOAD_FIXTURE]  # type: ignore[attr-defined]  # tests that are functions have it
+        item.fixturenames = [*names, MARKERS_FIXTURE]  # type: ignore[attr-defined]  # tests that are functions have it
 
 
 def module_reload(item: pytest.Item) -> ModuleReload | None:
@@ -97,6 +88,26 @@ def _module_reload(cycles: object = 1, module: object = None) -> ModuleReload:
     if not isinstance(cycles, int) or isinstance(cycles, bool) or not 1 <= cycles <= _MOST_CYCLES:
         raise ValueError(f"cycles must be a whole number from 1 to {_MOST_CYCLES}")
     return ModuleReload(cycles, _text("module", module))
+
+
+def reload_module(board: Board, session: HilSession, wanted: ModuleReload) -> None:
+    """Do what ``module_reload`` asks for, watched.
+
+    Raises:
+        pytest.fail.Exception: a cycle did not work; the message says which.
+    """
+    module = board.module(wanted.module)
+    for cycle in range(1, wanted.cycles + 1):
+        where = f"module_reload of {module.name}, cycle {cycle} of {wanted.cycles}"
+        session.note(where)
+        try:
+            module.reload()
+        except (BoardDeadError, CommandCutError):
+            raise
+        except BoardError as error:
+            raise Failed(f"{where}: {error}", pytrace=False) from None
+        session.await_quiet()
+    session.note(None)
 
 
 def _expectation(kind: object, function: object = None, match: object = None, count: object = 1) -> Expectation:
@@ -131,7 +142,7 @@ def _bind(item: pytest.Item, mark: pytest.Mark, make: Callable[..., _T]) -> _T:
         return make(*mark.args, **mark.kwargs)
     except (TypeError, ValueError) as error:
         given = ", ".join([*map(repr, mark.args), *(f"{name}={value!r}" for name, value in mark.kwargs.items())])
-        form = _MARKERS[mark.name].split(": ", 1)[0]
+        form = MARKERS[mark.name].split(": ", 1)[0]
         raise pytest.UsageError(
             f"{item.nodeid}: @pytest.mark.{mark.name}({given}): {error}; the right form is @pytest.mark.{form}"
         ) from error

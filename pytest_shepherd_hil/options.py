@@ -1,17 +1,22 @@
-"""Command-line and ini options, with their help texts. Imports nothing heavy: it is read in every pytest run."""
+"""Options and markers, with their help texts. Imports nothing: it is read in every pytest run."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-if TYPE_CHECKING:
-    from pathlib import Path
+__all__ = ["MARKERS", "add_options", "list_wanted", "wanted_board"]
 
-    from pytest_shepherd_hil.boards import BoardsFile
-
-__all__ = ["add_options", "boards_file", "evidence_root", "list_wanted", "wanted_board"]
+MARKERS = {
+    "module_reload": (
+        "module_reload(cycles=1, module=None): unload and load the kernel module (the board's own, or MODULE) "
+        "that many times before the test, watched"
+    ),
+    "expect_incident": (
+        "expect_incident(kind, function=None, match=None, count=1): the test passes only if such an incident happens; "
+        "a fatal one ends the test"
+    ),
+}
+"""What ``pytest --markers`` says of each; it begins with the marker's right form."""
 
 BOARD_HELP = "run the tests that need a board on board NAME of boards.toml"
 BOARDS_HELP = "the file that describes the boards; default: the nearest boards.toml in the rootdir or above it"
@@ -47,46 +52,3 @@ def wanted_board(config: pytest.Config) -> str | None:
 
 def list_wanted(config: pytest.Config) -> bool:
     return bool(config.getoption("hil_list_boards"))
-
-
-def boards_file(config: pytest.Config) -> BoardsFile:
-    """Find and read ``boards.toml``: the command line's, the ini file's, or the nearest above the rootdir.
-
-    Raises:
-        pytest.UsageError: there is none, or it is faulty.
-    """
-    from pytest_shepherd_hil.boards import find_boards_file, load_boards
-    from pytest_shepherd_hil.errors import ConfigError
-
-    path, source = _setting(config, "hil_boards")
-    if path is None:
-        path = find_boards_file(config.rootpath)
-        if path is None:
-            raise pytest.UsageError(
-                f"no boards.toml in {config.rootpath} or above it; "
-                "make one (see the README) or name it with --hil-boards FILE"
-            )
-        source = ""
-    try:
-        return load_boards(path)
-    except ConfigError as error:
-        raise pytest.UsageError(f"{error}{source}") from error
-
-
-def evidence_root(config: pytest.Config) -> Path:
-    """The folder that holds the runs' evidence."""
-    path, _ = _setting(config, "hil_evidence")
-    return path if path is not None else config.rootpath / "hil-evidence"
-
-
-def _setting(config: pytest.Config, name: str) -> tuple[Path | None, str]:
-    """A path from the command line (relative to where pytest was started) or the ini file (relative to it), and a
-    remark on where it comes from."""
-    given = config.getoption(name)
-    if given:
-        return config.invocation_params.dir / given, f" (from --{name.replace('_', '-')})"
-    given = config.getini(name)
-    if given:
-        base = config.inipath.parent if config.inipath is not None else config.rootpath
-        return base / given, f" (from {name} in {config.inipath})"
-    return None, ""

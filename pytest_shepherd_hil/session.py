@@ -16,6 +16,7 @@ from pytest_shepherd_hil.guard.guard import Guard
 from pytest_shepherd_hil.guard.settle import Settling
 from pytest_shepherd_hil.guard.verdict import excused, missing, only_echo
 from pytest_shepherd_hil.markers import expectations
+from pytest_shepherd_hil.outcome import Failed
 from pytest_shepherd_hil.recovery import recover
 from pytest_shepherd_hil.report.failure import BoardIncidentError, failure_message
 from pytest_shepherd_hil.report.summary import RunSummary
@@ -80,6 +81,13 @@ class HilSession:
         if self._board is None:
             raise BoardError(f"board {self.board_config.name} is open only while a test runs")
         return self._board
+
+    def board_for_fixture(self) -> Board:
+        """As :meth:`board`; what is wrong fails the test, in plain words."""
+        try:
+            return self.board()
+        except HilError as error:
+            raise Failed(str(error), pytrace=False) from None
 
     def console(self) -> Console:
         """The test's own view of the console: it begins where the test's window begins."""

@@ -24,8 +24,6 @@ class RunSummary:
     """Headlines of incidents that no test's verdict has named. They fail the run."""
     broken: list[str] = field(default_factory=list)
     """Boards that did not come back, in words. They fail the run."""
-    misuse: str | None = None
-    """What an xdist worker would have ended the run with as a usage error."""
     warnings: dict[str, int] = field(default_factory=dict)
     """How often each message came that is worth a word but fails nothing."""
     problems: list[str] = field(default_factory=list)
@@ -45,7 +43,6 @@ class RunSummary:
         self.strays += other["strays"]
         self.broken += other["broken"]
         self.problems += other["problems"]
-        self.misuse = self.misuse or other["misuse"]
         self.warnings = dict(Counter(self.warnings) + Counter(other["warnings"]))
         self.evidence.update(other["evidence"])
 
@@ -54,8 +51,6 @@ class RunSummary:
         if self == RunSummary():
             return
         reporter.section("hil")
-        if self.misuse is not None:
-            reporter.write_line(f"ERROR: {self.misuse}", red=True)
         for headline in self.strays:
             reporter.write_line(f"outside of any test: {printable(headline)}", red=True)
         for text in self.broken:

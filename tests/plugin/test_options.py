@@ -47,7 +47,7 @@ def test_without_a_board_tests_are_skipped_with_one_reason_and_nothing_is_import
     assert "[3]" in reasons[0]
     assert NO_BOARD in reasons[0]
     result.stdout.fnmatch_lines(["HEAVY: []"])
-    ours = ["board_option", "errors", "fixtures", "markers", "options", "plugin"]
+    ours = ["board_option", "fixtures", "options", "plugin"]
     result.stdout.fnmatch_lines([f"OURS: {[f'pytest_shepherd_hil.{name}' for name in ours]}"])
 
 

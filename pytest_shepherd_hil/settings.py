@@ -1,0 +1,69 @@
+"""Where a run's settings come from: the command line, the ini file, or the nearest ``boards.toml``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_shepherd_hil.boards import find_boards_file, load_boards
+from pytest_shepherd_hil.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_shepherd_hil.boards import BoardConfig, BoardsFile
+
+__all__ = ["boards_file", "chosen_board", "evidence_root"]
+
+
+def boards_file(config: pytest.Config) -> BoardsFile:
+    """Find and read ``boards.toml``: the command line's, the ini file's, or the nearest above the rootdir.
+
+    Raises:
+        pytest.UsageError: there is none, or it is faulty.
+    """
+    path, source = _setting(config, "hil_boards")
+    if path is None:
+        path = find_boards_file(config.rootpath)
+        if path is None:
+            raise pytest.UsageError(
+                f"no boards.toml in {config.rootpath} or above it; "
+                "make one (see the README) or name it with --hil-boards FILE"
+            )
+        source = ""
+    try:
+        return load_boards(path)
+    except ConfigError as error:
+        raise pytest.UsageError(f"{error}{source}") from error
+
+
+def evidence_root(config: pytest.Config) -> Path:
+    """The folder that holds the runs' evidence."""
+    path, _ = _setting(config, "hil_evidence")
+    return path if path is not None else config.rootpath / "hil-evidence"
+
+
+def _setting(config: pytest.Config, name: str) -> tuple[Path | None, str]:
+    """A path from the command line (relative to where pytest was started) or the ini file (relative to it), and a
+    remark on where it comes from."""
+    given = config.getoption(name)
+    if given:
+        return config.invocation_params.dir / given, f" (from --{name.replace('_', '-')})"
+    given = config.getini(name)
+    if given:
+        base = config.inipath.parent if config.inipath is not None else config.rootpath
+        return base / given, f" (from {name} in {config.inipath})"
+    return None, ""
+
+
+def chosen_board(config: pytest.Config, name: str) -> BoardConfig:
+    """The board called ``name``.
+
+    Raises:
+        pytest.UsageError: there is no such board, no ``boards.toml``, or it is faulty.
+    """
+    try:
+        return boards_file(config).board(name)
+    except ConfigError as error:
+        raise pytest.UsageError(str(error)) from error
