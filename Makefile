@@ -6,6 +6,9 @@
 .PHONY: demo test check env format clean
 .DELETE_ON_ERROR:
 
+# Where bytecode may not be kept, each of the many processes that the tests start compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV := .venv
 BIN := $(VENV)/bin
 

@@ -51,10 +51,9 @@ def main(rounds: int) -> int:
     medians = []
     for variant, measured in times.items():
         wall, cpu = ([run[column] for run in measured] for column in (0, 1))
-        medians.append((statistics.median(wall), statistics.median(cpu)))
-        print(
-            f"{variant:20} median {medians[-1][0]:6.1f} ms, best {min(wall):6.1f} ms; CPU median {medians[-1][1]:6.1f} ms"
-        )
+        median, cpu_median = statistics.median(wall), statistics.median(cpu)
+        medians.append((median, cpu_median))
+        print(f"{variant:20} median {median:6.1f} ms, best {min(wall):6.1f} ms; CPU median {cpu_median:6.1f} ms")
     (used, used_cpu), (bare, bare_cpu) = medians
     print(f"{'cost':20} median {used - bare:6.1f} ms; CPU median {used_cpu - bare_cpu:6.1f} ms")
     print(f"limit {LIMIT_MS:.0f} ms; {rounds} rounds each, in turn")

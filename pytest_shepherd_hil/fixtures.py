@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_shepherd_hil.options import MARKERS
+
 if TYPE_CHECKING:
     from pytest_shepherd_hil.board import Board
     from pytest_shepherd_hil.console.console import Console
@@ -18,7 +20,24 @@ SESSION: pytest.StashKey[HilSession] = pytest.StashKey()
 NO_BOARD = "needs a board: run pytest with --board NAME (pytest --hil-list-boards shows which there are)"
 MARKERS_FIXTURE = "_hil_markers"
 
-__all__ = ["NO_BOARD", "SESSION", "board", "console", "hil_markers", "kernel_module", "logic", "shell"]
+__all__ = ["NO_BOARD", "SESSION", "board", "console", "hil_markers", "kernel_module", "logic", "needs_board", "shell"]
+
+
+def needs_board(item: pytest.Item) -> bool:
+    """Whether a test has to do with a board at all."""
+    return _uses_our_board(item) or any(item.get_closest_marker(name) for name in MARKERS)
+
+
+def _uses_our_board(item: pytest.Item) -> bool:
+    """Whether the test's ``board`` is this plugin's: other projects have fixtures of that name, too."""
+    info = getattr(item, "_fixtureinfo", None)
+    definitions = info.name2fixturedefs.get("board", ()) if info is not None else ()
+    for definition in reversed(definitions):
+        if definition.func.__module__ == __name__:
+            return True
+        if "board" not in definition.argnames:  # it does not build on the one that it overrides
+            return False
+    return False
 
 
 @pytest.fixture(scope="session")

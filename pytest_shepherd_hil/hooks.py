@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_shepherd_hil.errors import HilError
-from pytest_shepherd_hil.markers import needs_board
+from pytest_shepherd_hil.fixtures import needs_board
 
 if TYPE_CHECKING:
     from collections.abc import Generator

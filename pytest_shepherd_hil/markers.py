@@ -24,10 +24,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-__all__ = ["ModuleReload", "apply_markers", "expectations", "module_reload", "needs_board", "reload_module"]
+__all__ = ["ModuleReload", "apply_markers", "expectations", "module_reload", "reload_module"]
 
 _MOST_CYCLES = 1_000_000
-_FIXTURES_MODULE = "pytest_shepherd_hil.fixtures"
 
 
 @dataclass(slots=True, frozen=True)
@@ -36,23 +35,6 @@ class ModuleReload:
 
     cycles: int
     module: str | None
-
-
-def needs_board(item: pytest.Item) -> bool:
-    """Whether a test has to do with a board at all."""
-    return _uses_our_board(item) or any(item.get_closest_marker(name) for name in MARKERS)
-
-
-def _uses_our_board(item: pytest.Item) -> bool:
-    """Whether the test's ``board`` is this plugin's: other projects have fixtures of that name, too."""
-    info = getattr(item, "_fixtureinfo", None)
-    definitions = info.name2fixturedefs.get("board", ()) if info is not None else ()
-    for definition in reversed(definitions):
-        if definition.func.__module__ == _FIXTURES_MODULE:
-            return True
-        if "board" not in definition.argnames:  # it does not build on the one that it overrides
-            return False
-    return False
 
 
 def apply_markers(item: pytest.Item) -> None:

@@ -11,7 +11,17 @@ from typing import Any
 import pytest
 
 from pytest_shepherd_hil import options
-from pytest_shepherd_hil.fixtures import SESSION, board, console, hil_markers, kernel_module, logic, shell
+from pytest_shepherd_hil.fixtures import (
+    NO_BOARD,
+    SESSION,
+    board,
+    console,
+    hil_markers,
+    kernel_module,
+    logic,
+    needs_board,
+    shell,
+)
 
 MISUSE = pytest.StashKey[str]()
 """What an xdist worker would have ended the run with as a usage error."""
@@ -68,6 +78,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             raise
         output["hil_misuse"] = str(error)  # an xdist worker's error would be lost: its controller says it
         items.clear()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Without a board, skip what needs one: all of it for one reason, at one place."""
+    if SESSION not in item.config.stash and needs_board(item):
+        pytest.skip(NO_BOARD)
 
 
 @pytest.hookimpl(optionalhook=True)

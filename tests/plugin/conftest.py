@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,6 @@ class Suite:
     """A folder with tests, and what came of running them."""
 
     pytester: pytest.Pytester
-    options: list[str] = field(default_factory=list)
 
     def boards(self, text: str | None = None) -> None:
         """Write boards.toml: the repository's own, or ``text``."""
@@ -38,9 +37,9 @@ class Suite:
 
     def again(self, *options: str, board: str | None = "sim01") -> pytest.RunResult:
         chosen = ["--board", board] if board is not None else []
-        return self.pytester.runpytest_subprocess(
-            "-p", "no:cacheprovider", *chosen, *self.options, *options, timeout=60
-        )
+        # hypothesis, which only our own tests need, takes a second to import
+        lean = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+        return self.pytester.runpytest_subprocess(*lean, *chosen, *options, timeout=60)
 
     @property
     def evidence(self) -> dict[str, Path]:

@@ -42,7 +42,7 @@ def started(suite: Suite, request: pytest.FixtureRequest) -> Iterator[subprocess
     suite.pytester.makepyfile(test_it=HEAD + WHERE[request.param])
     folder = suite.pytester.path
     process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "--board", "sim01", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", "--board", "sim01", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"],
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
