@@ -190,10 +190,10 @@ class Machine:
             if self._life is not life or life.panicked:
                 return
             life.panicked = True
+            self._network.board_silent()  # first: what unwinds once user space is frozen must not reach the wire
             life.frozen.set()
             self.uart.discard(Source.USER)
             self.signals.sync_stick()
-            self._network.board_silent()
         threading.Thread(target=self._print_panic, args=(life, report), name="panic", daemon=True).start()
 
     def panic_now(self, report: Sequence[LogLine]) -> bool:
@@ -209,8 +209,8 @@ class Machine:
         with self._lock:
             if self._life is None:
                 return False
-            self._life.frozen.set()
             self._network.board_silent()
+            self._life.frozen.set()
             return True
 
     def send_break(self) -> None:

@@ -67,7 +67,7 @@ def test_unloading_panics_with_the_words_and_times_of_the_log() -> None:
         lines = lines[-len(want) :]
         assert [text for _, text in lines] == [text for _, text in want]
         assert gaps(lines) == pytest.approx(gaps(want), abs=2e-6)
-        assert 0.75 < took_s < 1.5
+        assert took_s > 0.75, "it is paced, not poured out"
         assert board.control.status()["panicked"]
         with pytest.raises(TimeoutError):
             socket.create_connection((board.sim.ssh.host, board.sim.ssh.port), 0.5)
