@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import fabric
 import paramiko
 import serial
+from invoke.exceptions import CommandTimedOut
 
 from pytest_shepherd_hil.sim.process import SimProcess
 
@@ -137,6 +138,14 @@ class Bench:
             self._shell = self.connect()
         result: Result = self._shell.run(command, hide=True, warn=True, timeout=timeout_s, in_stream=False)
         return result
+
+    def never_ends(self, command: str, within_s: float) -> bool:
+        """Whether a command has not ended in that time."""
+        try:
+            # -1: no exit status. fabric says so, too, where its timer has not quite ended when it looks
+            return bool(self.run(command, timeout_s=within_s).exited == -1)
+        except CommandTimedOut:
+            return True
 
     def hang_up(self) -> None:
         """Forget the SSH client."""
