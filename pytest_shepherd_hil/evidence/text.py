@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_shepherd_hil.kernel.hints import taint_words
 from pytest_shepherd_hil.text import printable
 
 if TYPE_CHECKING:
@@ -13,41 +14,13 @@ if TYPE_CHECKING:
     from pytest_shepherd_hil.kernel.incident import Incident
     from pytest_shepherd_hil.shell import ShellCall
 
-__all__ = ["console_text", "incident_text", "incidents_text", "taint_words", "transcript_text"]
+__all__ = ["console_text", "incident_text", "incidents_text", "transcript_text"]
 
-# Documentation/admin-guide/tainted-kernels.rst
-_TAINT = {
-    "G": "only GPL modules",
-    "P": "proprietary module loaded",
-    "F": "module force-loaded",
-    "S": "out of specification",
-    "R": "module force-unloaded",
-    "M": "machine check",
-    "B": "bad page",
-    "U": "user request",
-    "D": "kernel has died before",
-    "A": "ACPI table overridden",
-    "W": "kernel has warned before",
-    "C": "staging driver",
-    "I": "firmware workaround",
-    "O": "out-of-tree module",
-    "E": "unsigned module",
-    "L": "soft lockup before",
-    "K": "live patched",
-    "X": "auxiliary (distribution)",
-    "T": "struct randomization",
-    "N": "in-kernel test",
-}
 _EXCERPT_LINES = 12
 _FATAL = {
     "console-lost": "nothing more can be seen of the board",
     "unexpected-reboot": "what the test had built up on the board is gone",
 }
-
-
-def taint_words(letters: str) -> str:
-    """Taint letters spelled out: ``GO`` → ``G only GPL modules, O out-of-tree module``."""
-    return ", ".join(f"{letter} {_TAINT.get(letter, 'unknown')}" for letter in letters)
 
 
 def incident_text(incident: Incident, *, excerpt: bool = True) -> list[str]:
@@ -81,8 +54,9 @@ def _facts(incident: Incident) -> list[tuple[str, str]]:
             facts.append(("running", ", ".join(running)))
         if crash.kernel:
             facts.append(("kernel", f"{crash.kernel}{f', {crash.hardware}' if crash.hardware else ''}"))
-        if crash.taint:
-            facts.append(("taint", taint_words(crash.taint)))
+        taint = taint_words(crash.taint or "")
+        if taint:
+            facts.append(("taint", taint))
         if crash.frames:
             chain = [str(frame) for frame in crash.frames[:6]]
             more = len(crash.frames) - len(chain)

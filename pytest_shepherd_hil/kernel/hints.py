@@ -49,8 +49,8 @@ _CALLBACKS = (
 
 
 def taint_words(letters: str) -> str:
-    """``O (out-of-tree module), D (…)``."""
-    return ", ".join(f"{letter} ({TAINT[letter]})" for letter in letters if letter in TAINT)
+    """Taint letters spelled out, ``O (out-of-tree module), D (…)``; without ``G``, which is no taint."""
+    return ", ".join(f"{letter} ({TAINT.get(letter, 'unknown')})" for letter in letters if letter != "G")
 
 
 def crash_hints(crash: Crash, guilty: Frame | None, earlier: int) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import pytest
 from pytest_shepherd_hil.console.log import ConsoleLog
 from pytest_shepherd_hil.errors import HostError
 from pytest_shepherd_hil.evidence.bundle import EvidenceRun
-from pytest_shepherd_hil.evidence.text import console_text, incident_text, taint_words, transcript_text
+from pytest_shepherd_hil.evidence.text import console_text, incident_text, transcript_text
 from pytest_shepherd_hil.kernel.detector import Detector
 from pytest_shepherd_hil.logic.capture import Capture
 from pytest_shepherd_hil.shell import ShellCall, ShellResult
@@ -130,7 +130,7 @@ def test_the_incident_is_told_in_words_with_its_whole_report(tmp_path: Path) -> 
     text = (write(EvidenceRun(tmp_path, "bbb01")) / "incident.txt").read_text()
     assert text.startswith(f"test   {TEST}\nboard  bbb01\n")
     assert re.search(r"^kernel oops, then panic: .*pru0_comm_receive_msg\+0x20.* \(board bbb01\)$", text, re.MULTILINE)
-    assert re.search(r"^  taint     G only GPL modules, O out-of-tree module$", text, re.MULTILINE)
+    assert re.search(r"^  taint     O \(out-of-tree module\)$", text, re.MULTILINE)
     assert re.search(r"^  running   cpu 0, rmmod \(pid 93\)$", text, re.MULTILINE)
     for line in OOPS_6_1.splitlines()[3:20]:
         assert f"  | {line}" in text
@@ -272,16 +272,6 @@ def test_a_capture_that_cannot_be_written_is_noted_and_nothing_more(tmp_path: Pa
 
 
 # words
-
-
-def test_taint_letters_are_spelled_out() -> None:
-    assert taint_words("GO") == "G only GPL modules, O out-of-tree module"
-    assert taint_words("PFWOED") == (
-        "P proprietary module loaded, F module force-loaded, W kernel has warned before, O out-of-tree module, "
-        "E unsigned module, D kernel has died before"
-    )
-    assert taint_words("?") == "? unknown"
-    assert taint_words("") == ""
 
 
 def test_an_incident_in_words_says_what_is_cut_off_and_what_followed() -> None:

@@ -140,3 +140,6 @@ def test_a_hidden_cma_message_is_hinted_at() -> None:
 
 def test_taint_letters_are_spelled_out() -> None:
     assert taint_words("GO") == "O (out-of-tree module)"
+    assert taint_words("PWD") == ("P (proprietary module), W (a warning came before), D (the kernel had died before)")
+    assert taint_words("?") == "? (unknown)"
+    assert taint_words("G") == taint_words("") == ""
