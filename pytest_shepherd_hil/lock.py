@@ -124,10 +124,11 @@ def _write_note(path: Path, note: bytes) -> None:
     flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         file = os.open(path, flags | os.O_CREAT | os.O_EXCL)
-        os.fchmod(file, 0o666)
     except FileExistsError:
         file = os.open(path, flags | os.O_TRUNC)
     try:
+        with contextlib.suppress(PermissionError):  # another user's: its owner has done so
+            os.fchmod(file, 0o666)
         os.write(file, note)
     finally:
         os.close(file)
