@@ -263,8 +263,8 @@ class HilSession:
         """Whether a fatal incident has come that the test expects: there is nothing left for its body to do."""
         if self._window is None or self._guard is None:
             return False
-        seen = {number for expectation in self._window.expectations for number in expectation.seen}
-        return any(incident.fatal and incident.id in seen for incident in self._guard.incidents(self._window))
+        expected = self._window.expected
+        return any(incident.fatal and incident.id in expected for incident in self._guard.incidents(self._window))
 
     def failure(self, item: pytest.Item, phase: str) -> str | None:
         """The failure message, if the board made this phase fail."""

@@ -209,14 +209,6 @@ class Shell:
             raise CommandCutError(f"board {self._board}: {_quoted(command)} was cut off: {runner.cut_for}") from None
         raise ShellError(self._broken(command, runner, error)) from error
 
-    def alive(self, timeout_s: float = 5.0) -> bool:
-        """Whether the shell answers at all."""
-        try:
-            self.run("true", timeout_s=timeout_s, check=False, sudo=False)
-        except (ShellError, BoardDeadError, HostError):
-            return False
-        return True
-
     def interrupt(self, reason: str) -> None:
         """Cut off every command that is running now, for ``reason``; the connection stays. For any thread."""
         for runner in tuple(self._running):
@@ -226,23 +218,19 @@ class Shell:
     def kill(self, reason: str) -> None:
         """The board is dead: cut the connection, and fail every call from now on with ``reason``. For any thread."""
         self._dead = reason
-        self._drop()
+        self.drop()
 
     def revive(self) -> None:
         """The board may be back: calls are tried again, over a new connection."""
-        self._drop()
+        self.drop()
         self._dead = None
-
-    def drop(self) -> None:
-        """Close the connection. A later command opens a new one."""
-        self._drop()
 
     def close(self) -> None:
         """Close the connection for good: a later command fails."""
         self.kill("it has been closed")
 
-    def _drop(self) -> None:
-        """Cut the connection without waiting for anything that is at its other end."""
+    def drop(self) -> None:
+        """Cut the connection without waiting for anything that is at its other end. A later command opens a new one."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
@@ -269,7 +257,7 @@ class Shell:
             connection = self._connection
             if connection is not None and connection.is_connected:
                 return connection
-            self._drop()
+            self.drop()
             connection = self._new_connection(timeout_s)
             try:
                 connection.open()
@@ -283,7 +271,7 @@ class Shell:
         finally:
             self._connecting.release()
         if self._dead is not None:  # killed while it connected
-            self._drop()
+            self.drop()
             raise BoardDeadError(f"board {self._board}: {self._dead}")
         return connection
 

@@ -34,6 +34,11 @@ class Window:
     """Ids of those that some phase's verdict has named already."""
     expectations: list[Expectation] = field(default_factory=list)
 
+    @property
+    def expected(self) -> set[int]:
+        """Ids of the incidents that one of the expectations has taken."""
+        return {number for expectation in self.expectations for number in expectation.seen}
+
 
 def owner(windows: Sequence[Window], line: int) -> Window | None:
     """The window in which console line ``line`` was printed; None between tests.

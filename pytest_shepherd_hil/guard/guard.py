@@ -151,8 +151,7 @@ class Guard:
         with self._lock:
             told: set[int] = set()
             for window in self._windows:
-                told |= window.judged
-                told.update(*(expectation.seen for expectation in window.expectations))
+                told |= window.judged | window.expected
             found = [incident for incident in self._incidents.values() if incident.id not in told]
             return [incident for incident in found if incident.severity is Severity.FAIL]
 

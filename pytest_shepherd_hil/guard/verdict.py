@@ -45,7 +45,7 @@ def excused(window: Window, incidents: Sequence[Incident], error: BaseException)
         incidents: those of the window.
     """
     for incident in incidents:
-        expected = any(incident.id in expectation.seen for expectation in window.expectations)
+        expected = incident.id in window.expected
         if incident.fatal and expected and isinstance(error, HilError):
             return True
         if incident.fatal and (expected or incident.id in window.judged) and only_echo(error):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import select
-import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from pytest_shepherd_hil.sim.wire import listen_unix, read_line
+from pytest_shepherd_hil.sim.wire import read_line, serve_clients
 
 if TYPE_CHECKING:
     import socket
@@ -110,18 +109,11 @@ class Probe:
     def __init__(self, path: Path, uart: Uart, signals: Signals) -> None:
         self._uart = uart
         self._signals = signals
-        self._listener = listen_unix(path)
-        threading.Thread(target=self._accept, name="probe", daemon=True).start()
+        self._listener = serve_clients(path, self._serve, "probe")
 
     def close(self) -> None:
         """Take no more clients."""
         self._listener.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), name="capture", daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError):

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["listen_unix", "read_line"]
+__all__ = ["read_line", "serve_clients"]
 
 LINE_MAX = 1 << 20
 
 
-def listen_unix(path: Path) -> socket.socket:
-    """A listening Unix socket at ``path``, for this user alone."""
+def serve_clients(path: Path, serve: Callable[[socket.socket], None], name: str) -> socket.socket:
+    """Listen at ``path`` and have each client served in a thread of its own, until the returned socket is closed.
+
+    Args:
+        path: of the Unix socket, which is for this user alone.
+        serve: talks to one client and closes it.
+        name: of the threads.
+    """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(path))
     path.chmod(0o600)
     listener.listen(128)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                threading.Thread(target=serve, args=(client,), name=f"{name} client", daemon=True).start()
+
+    threading.Thread(target=accept, name=name, daemon=True).start()
     return listener
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_shepherd_hil.sim.logs import UNLOAD_PANIC, log_lines
 from pytest_shepherd_hil.sim.network import CableMode
 from pytest_shepherd_hil.sim.uart import Source
-from pytest_shepherd_hil.sim.wire import listen_unix, read_line
+from pytest_shepherd_hil.sim.wire import read_line, serve_clients
 
 if TYPE_CHECKING:
     import socket
@@ -55,18 +55,11 @@ class Workbench:
             "printk": self._printk,
             "kernel_lines": self._kernel_lines,
         }
-        self._listener = listen_unix(path)
-        threading.Thread(target=self._accept, name="workbench", daemon=True).start()
+        self._listener = serve_clients(path, self._serve, "workbench")
 
     def close(self) -> None:
         """Take no more clients."""
         self._listener.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), name="workbench client", daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
         rest = b""
