@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import io
-import json
 import os
-import select
-import shutil
-import signal
-import socket
 import sys
-import tempfile
 import threading
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from pytest_shepherd_hil.rig.probe import Probe
+from pytest_shepherd_hil.rig.serve import serve
+from pytest_shepherd_hil.rig.workbench import Workbench
 from pytest_shepherd_hil.sim.machine import Machine, MachineConfig
 from pytest_shepherd_hil.sim.network import HOST, Network
-from pytest_shepherd_hil.sim.probe import Probe
 from pytest_shepherd_hil.sim.shepherd import FAULTS
-from pytest_shepherd_hil.sim.workbench import Workbench
+from pytest_shepherd_hil.sim.workbench import Faults
 
 if TYPE_CHECKING:
+    from pathlib import Path
+    import socket
     from collections.abc import Sequence
 
     from pytest_shepherd_hil.sim.life import Life
@@ -40,24 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a board; returns the process's exit status."""
     options = _options().parse_args(arguments)
     config = MachineConfig(options.fault, options.fault_after, options.baudrate, options.boot_time)
-    told_r, told_w = socket.socketpair()
-    told_w.setblocking(False)
-    signal.set_wakeup_fd(told_w.fileno())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    folder = Path(tempfile.mkdtemp(prefix="hil-sim-", dir=_short_folder()))
-    try:
-        board = _Board(folder, config)
-        with contextlib.suppress(OSError):
-            os.write(sys.stdout.fileno(), json.dumps(board.paths).encode() + b"\n")
-        board.warm_up()
-        _wait(told_r)
-        board.close()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    os._exit(0)  # threads that wait for a client must not keep a dead board alive
+    return serve("hil-sim-", lambda folder: _Board(folder, config))
 
 
 class _Board:
@@ -73,8 +52,8 @@ class _Board:
         self._ssh = _Ssh(_openssh(host_key), _openssh(client_key))
         self._machine = Machine(config, folder / "uart", network, self._ssh)
         self._probe = Probe(folder / "probe", self._machine.uart, self._machine.signals)
-        self._workbench = Workbench(folder / "control", self._machine, network)
-        self.paths = {
+        self._workbench = Workbench(folder / "control", self._machine, Faults(self._machine, network).operations)
+        self.paths: dict[str, object] = {
             "uart": str(folder / "uart"),
             "ssh": {
                 "host": HOST,
@@ -82,10 +61,10 @@ class _Board:
                 "user": USER,
                 "key": str(key_path),
                 "known_hosts": str(hosts_path),
+                "sudo": True,
             },
             "control": str(folder / "control"),
             "probe": str(folder / "probe"),
-            "pid": os.getpid(),
         }
         self._machine.start()
 
@@ -140,21 +119,6 @@ def _write_private(path: Path, data: bytes) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(fd, "wb") as file:
         file.write(data)
-
-
-def _short_folder() -> str | None:
-    """The folder for temporary files, unless a Unix socket's path would not fit below it."""
-    return None if len(tempfile.gettempdir()) < 70 else "/tmp"  # noqa: S108 -- mkdtemp makes it private
-
-
-def _wait(told: socket.socket) -> None:
-    """Until a signal comes, or stdin ends."""
-    while True:
-        ready, _, _ = select.select([told, sys.stdin], [], [])
-        if told in ready:
-            return
-        if not os.read(sys.stdin.fileno(), 4096):
-            return
 
 
 def _options() -> argparse.ArgumentParser:

@@ -8,13 +8,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from pytest_shepherd_hil.rig.signals import Signals
+from pytest_shepherd_hil.rig.uart import Source, Uart
 from pytest_shepherd_hil.sim import sysrq
 from pytest_shepherd_hil.sim.kernel import EMERG, INFO, NOTICE, WARNING, Kernel
 from pytest_shepherd_hil.sim.life import Life, PowerLost
 from pytest_shepherd_hil.sim.login import Login
-from pytest_shepherd_hil.sim.signals import Signals
 from pytest_shepherd_hil.sim.system import COMMAND_LINE, VERSION, System
-from pytest_shepherd_hil.sim.uart import Source, Uart
 
 if TYPE_CHECKING:
     import socket
@@ -254,7 +254,7 @@ class Machine:
         if life is not None:
             life.over.set()
             life.frozen.clear()
-            self.signals.sync_low()
+            self.signals.sync_set(False)
         if self._login is not None:
             self._login.close()
             self._login = None

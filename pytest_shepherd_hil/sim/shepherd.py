@@ -148,7 +148,7 @@ class Shepherd:
                 self._remove_sysfs()
                 for text in _REMOVED:
                     self._say_line(INFO, text)
-                self._machine.signals.sync_low()
+                self._machine.signals.sync_set(False)
                 for number, name in ((1, "4a334000.pru"), (2, "4a338000.pru")):
                     self._life.kernel.printk(INFO, f"remoteproc remoteproc{number}: stopped remote processor {name}")
             else:

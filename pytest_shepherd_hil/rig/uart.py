@@ -77,6 +77,12 @@ class Uart:
                 queue += data
                 self._changed.notify_all()
 
+    @property
+    def backlog(self) -> int:
+        """Bytes that are queued and not yet sent."""
+        with self._changed:
+            return sum(map(len, self._queues.values()))
+
     def discard(self, *sources: Source) -> None:
         """Forget what is queued and not yet sent."""
         with self._changed:

@@ -33,10 +33,10 @@ class Signals:
         with self._lock:
             self._sync.append((now, now))
 
-    def sync_low(self) -> None:
-        """The sync line is pulled low, now."""
+    def sync_set(self, level: bool) -> None:
+        """The sync line has this level from now on."""
         with self._lock:
-            self._sync.append((time.monotonic(), False))
+            self._sync.append((time.monotonic(), level))
 
     def sync_stick(self) -> None:
         """The sync line keeps the level it has now."""

@@ -9,14 +9,14 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from pytest_shepherd_hil.sim.wire import read_line, serve_clients
+from pytest_shepherd_hil.rig.wire import read_line, serve_clients
 
 if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
-    from pytest_shepherd_hil.sim.signals import Signals
-    from pytest_shepherd_hil.sim.uart import Uart
+    from pytest_shepherd_hil.rig.signals import Signals
+    from pytest_shepherd_hil.rig.uart import Uart
 
 __all__ = ["SAMPLERATES", "Probe", "TxLine"]
 
