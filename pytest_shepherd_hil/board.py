@@ -6,6 +6,7 @@ import contextlib
 import secrets
 import threading
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.console.console import Console
@@ -17,7 +18,8 @@ from pytest_shepherd_hil.guard.fence import Fences
 from pytest_shepherd_hil.kernel.detector import Detector
 from pytest_shepherd_hil.lock import BoardLock
 from pytest_shepherd_hil.module import KernelModule
-from pytest_shepherd_hil.power import CommandPower, Power, SimPower
+from pytest_shepherd_hil.power import CommandPower, ControlPower, Power
+from pytest_shepherd_hil.rig.start import start_own
 from pytest_shepherd_hil.shell import Shell
 from pytest_shepherd_hil.text import printable
 
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
     from pytest_shepherd_hil.kernel.incident import Incident
     from pytest_shepherd_hil.logic.acquisition import Acquisition
     from pytest_shepherd_hil.logic.analyzer import LogicAnalyzer
-    from pytest_shepherd_hil.sim.control import SimControl
-    from pytest_shepherd_hil.sim.process import SimProcess
+    from pytest_shepherd_hil.rig.control import Control
+    from pytest_shepherd_hil.rig.process import BoardProcess
 
 __all__ = ["Board"]
 
@@ -77,7 +79,7 @@ class Board:
         self._on_incident = on_incident
         self._on_console_lost = on_console_lost
         self._lock = BoardLock(config)
-        self._sim: SimProcess | None = None
+        self._own: BoardProcess[Control] | None = None
         self._console_config: ConsoleConfig | None = config.console
         self._port: SerialPort | None = None
         self._detector = Detector()
@@ -148,15 +150,18 @@ class Board:
         return self._power
 
     @property
-    def hardware(self) -> SimControl:
-        """The embedded board's hands: pull its plug, cut its wires. Real boards have none of their own.
+    def hardware(self) -> Control:
+        """The hands of a board of our own: pull its plug, cut its wires. Real boards have none.
 
         Raises:
-            MisuseError: it is not an embedded board.
+            MisuseError: it is neither embedded nor virtual.
         """
-        if self._sim is None:
-            raise MisuseError(f"board {self.name} is not an embedded board: it has no [boards.{self.name}.sim]")
-        return self._sim.control
+        if self._own is None:
+            raise MisuseError(
+                f"board {self.name} is neither embedded nor virtual: it has no [boards.{self.name}.sim] and no "
+                f"[boards.{self.name}.virtual]"
+            )
+        return self._own.control
 
     # opening and closing
 
@@ -169,7 +174,7 @@ class Board:
         try:
             self._lock.acquire()
             self._attach()
-            self._await_shell(self.config.boot_timeout_s if self._sim is not None else None)
+            self._await_shell(self.config.boot_timeout_s if self._own is not None else None)
             self._prepare()
         except BaseException:
             self.close()
@@ -177,8 +182,8 @@ class Board:
 
     def _attach(self) -> None:
         ssh = self.config.ssh
-        if self.config.sim is not None:
-            ssh = self._start_sim()
+        if self.config.own is not None:
+            ssh = self._start_own()
         if ssh is not None:
             self._shell = Shell(ssh, board=self.name)
         if self._shell is not None and self._console_config is not None:
@@ -190,23 +195,13 @@ class Board:
         if self.config.logic is not None:
             self._open_logic()
 
-    def _start_sim(self) -> SshConfig:
+    def _start_own(self) -> SshConfig:
         from pytest_shepherd_hil.boards import ConsoleConfig, SshConfig
-        from pytest_shepherd_hil.sim.process import SimProcess
 
-        assert self.config.sim is not None
-        self._sim = sim = SimProcess.start(self.config.sim.fault, self.config.sim.fault_after)
-        self._power = SimPower(sim.control)
-        self._console_config = ConsoleConfig(port=sim.uart)
-        return SshConfig(
-            host=sim.ssh.host,
-            port=sim.ssh.port,
-            user=sim.ssh.user,
-            key=sim.ssh.key,
-            known_hosts=sim.ssh.known_hosts,
-            sudo=True,
-            connect_timeout_s=5.0,
-        )
+        self._own = own = start_own(self.config, lambda line: self._say(f"{self.name}: {line}"))
+        self._power = ControlPower(own.control)
+        self._console_config = ConsoleConfig(port=own.uart)
+        return SshConfig(**asdict(own.ssh), connect_timeout_s=5.0)
 
     def _open_console(self) -> None:
         assert self._console_config is not None
@@ -214,7 +209,7 @@ class Board:
             self._console_config.port,
             self._console_config.baudrate,
             board=self.name,
-            break_sender=self._sim.control.send_break if self._sim is not None else None,
+            break_sender=self._own.control.send_break if self._own is not None else None,
         )
         on_line = self.fences.on_line if self.fences is not None else lambda _: None
         self._watch = Watch(
@@ -231,8 +226,8 @@ class Board:
         assert config is not None
 
         def acquire() -> Acquisition:
-            if self._sim is not None:
-                return ProbeSocket(self._sim.probe, config, self.name)
+            if self._own is not None:
+                return ProbeSocket(self._own.probe, config, self.name)
             return SigrokCli(config, self.name)
 
         self._logic = LogicAnalyzer(config, self.name, acquire)
@@ -246,8 +241,8 @@ class Board:
         with contextlib.ExitStack() as parts:  # closes all of them, in reverse, also where one of them fails
             parts.callback(self._lock.release)
             parts.callback(self.log.close)
-            if self._sim is not None:
-                parts.callback(self._sim.close)
+            if self._own is not None:
+                parts.callback(self._own.close)
             if self._port is not None:
                 parts.callback(self._port.close)
             if self._watch is not None:

@@ -31,6 +31,7 @@ __all__ = [
     "PowerConfig",
     "SimConfig",
     "SshConfig",
+    "VirtualConfig",
     "find_boards_file",
     "load_boards",
     "parse_samplerate",
@@ -98,7 +99,7 @@ class LogicConfig(_Table):
     """``[boards.NAME.logic]``: the logic analyzer clipped to the board."""
 
     driver: NonEmpty = "fx2lafw"
-    """A libsigrok driver name as ``sigrok-cli`` knows it, or ``sim`` for the embedded board's own probe."""
+    """A libsigrok driver name as ``sigrok-cli`` knows it, or ``sim`` and ``virtual`` for such a board's own probe."""
     conn: str | None = None
     """Which device, where several are plugged in: libsigrok's ``conn``, e.g. ``"1.12"``."""
     samplerate: Samplerate = 1_000_000
@@ -146,6 +147,13 @@ class SimConfig(_Table):
     """At which unload (``racy``) or load (``cma``, ``pru``) after power-on the fault shows."""
 
 
+class VirtualConfig(_Table):
+    """``[boards.NAME.virtual]``: this is a virtual board; QEMU brings console, shell, probe and power with it."""
+
+    snapshot: bool = True
+    """Whether each power-on goes on from a snapshot of the booted board, instead of booting."""
+
+
 class BoardConfig(_Table):
     """``[boards.NAME]``: one board. Every table but the board's own is optional."""
 
@@ -159,17 +167,26 @@ class BoardConfig(_Table):
     module: ModuleConfig | None = None
     power: PowerConfig | None = None
     sim: SimConfig | None = None
+    virtual: VirtualConfig | None = None
 
     @model_validator(mode="after")
     def _something_to_talk_to(self) -> BoardConfig:
-        if self.sim is None and self.ssh is None and self.console is None and self.logic is None:
-            raise ValueError("give it at least one of the tables ssh, console, logic, sim")
-        if self.sim is not None:
+        if self.sim is not None and self.virtual is not None:
+            raise ValueError("it is either embedded or virtual: give it one of the tables sim, virtual")
+        if self.own is None and self.ssh is None and self.console is None and self.logic is None:
+            raise ValueError("give it at least one of the tables ssh, console, logic, sim, virtual")
+        if self.own is not None:
             double = [table for table in ("ssh", "console", "power") if getattr(self, table) is not None]
             if double:
                 tables = ", ".join(f"[boards.{self.name}.{table}]" for table in double)
-                raise ValueError(f"the sim brings its own {', '.join(double)}: remove {tables}")
+                what = "sim" if self.sim is not None else "virtual board"
+                raise ValueError(f"the {what} brings its own {', '.join(double)}: remove {tables}")
         return self
+
+    @property
+    def own(self) -> SimConfig | VirtualConfig | None:
+        """For a board of our own, which each run starts for itself: what kind; None for a real one."""
+        return self.sim or self.virtual
 
     @property
     def has(self) -> frozenset[str]:
@@ -182,7 +199,7 @@ class BoardConfig(_Table):
             "power": self.power,
         }
         have = {name for name, table in found.items() if table is not None}
-        return frozenset(have | ({"shell", "console", "power"} if self.sim else set()))
+        return frozenset(have | ({"shell", "console", "power"} if self.own else set()))
 
 
 class BoardsFile:
@@ -310,6 +327,7 @@ def _keys_beside(where: list[str]) -> Iterable[str]:
         "module": ModuleConfig,
         "power": PowerConfig,
         "sim": SimConfig,
+        "virtual": VirtualConfig,
     }
     for part in where[:-1]:
         model = tables.get(part, model)

@@ -151,7 +151,7 @@ def _user() -> str:
 
 
 def _keys(config: BoardConfig) -> list[str]:
-    if config.sim is not None:
+    if config.own is not None:
         return []
     keys = []
     if config.console is not None:

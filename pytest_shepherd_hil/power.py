@@ -15,9 +15,9 @@ from pytest_shepherd_hil.text import printable
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.boards import PowerConfig
-    from pytest_shepherd_hil.sim.control import SimControl
+    from pytest_shepherd_hil.rig.control import Control
 
-__all__ = ["CommandPower", "Power", "SimPower"]
+__all__ = ["CommandPower", "ControlPower", "Power"]
 
 _PIPE_BYTES = 64 << 10
 """All that a pipe can hold: what stands in it when a command ends is had in one read."""
@@ -35,10 +35,10 @@ class Power(Protocol):
         """
 
 
-class SimPower:
-    """The power of an embedded board."""
+class ControlPower:
+    """The power of a board of our own."""
 
-    def __init__(self, control: SimControl) -> None:
+    def __init__(self, control: Control) -> None:
         self._control = control
 
     def cycle(self) -> None:

@@ -1,10 +1,11 @@
-"""What the tests need: checked for each, and said once at the end where it is missing."""
+"""What the tests need: checked for each, and said once at the end where it is missing; and a suite for them to run."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.requirements import REQUIREMENTS
+from tests.suite import Suite
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,3 +30,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if packages:
         command = f"sudo apt-get install {' '.join(packages)}"
         terminalreporter.write_line(f"To run the skipped tests as well: {command}", yellow=True)
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester) -> Suite:
+    """A folder for tests, with the repository's own boards."""
+    pytester.makeini("[pytest]\naddopts = --strict-markers")
+    made = Suite(pytester)
+    made.boards()
+    return made

@@ -50,6 +50,10 @@ REQUIREMENTS = {
     requirement.name: requirement
     for requirement in (
         Requirement("sigrok-cli", ("sigrok-cli",)),
+        Requirement("qemu-system-arm", ("qemu-system-arm",)),
+        Requirement("arm-linux-gnueabihf-gcc", ("gcc-arm-linux-gnueabihf",)),
+        Requirement("make", ("make",)),
+        Requirement("apt-get", ("apt",)),
         Requirement("shared", ()),
     )
 }
@@ -59,3 +63,12 @@ def require(name: str) -> pytest.MarkDecorator:
     """A mark for tests that need ``name``; ``tests/conftest.py`` skips or fails them where it is absent."""
     assert name in REQUIREMENTS, f"{name!r} is none of {', '.join(REQUIREMENTS)}"
     return pytest.mark.requires(name)
+
+
+def require_all(*names: str) -> list[pytest.MarkDecorator]:
+    """Such marks, for ``pytestmark``."""
+    return [require(name) for name in names]
+
+
+VIRTUAL_BOARD = ("qemu-system-arm", "arm-linux-gnueabihf-gcc", "make", "apt-get")
+"""What it takes to build a virtual board and to run it."""

@@ -26,7 +26,7 @@ __all__ = ["BoardProcess", "BoardSsh"]
 
 CLOSE_STEP_S = 3.0
 READY_MAX = 1 << 16
-ControlT = TypeVar("ControlT", bound=Control)
+ControlT_co = TypeVar("ControlT_co", bound=Control, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class BoardSsh:
     sudo: bool
 
 
-class BoardProcess(Generic[ControlT]):
+class BoardProcess(Generic[ControlT_co]):
     """A board of our own that runs; also a context manager.
 
     Args:
@@ -64,7 +64,6 @@ class BoardProcess(Generic[ControlT]):
     Attributes:
         uart: path of its console's serial device, stable while the adapter is plugged and unplugged.
         ssh: how to log in.
-        control: its workbench.
         probe: path of its logic probe's socket.
         pid: its process.
 
@@ -73,7 +72,7 @@ class BoardProcess(Generic[ControlT]):
     """
 
     def __init__(
-        self, module: str, arguments: Sequence[str], control: Callable[[str], ControlT], *, what: str, ready_s: float
+        self, module: str, arguments: Sequence[str], control: Callable[[str], ControlT_co], *, what: str, ready_s: float
     ) -> None:
         # -P: no file of the folder we happen to be in stands in for a module. -W: its warnings are no test's business.
         command = [sys.executable, "-P", "-W", "ignore", "-m", module, *arguments]
@@ -94,7 +93,7 @@ class BoardProcess(Generic[ControlT]):
             self._process = process
             self.uart: str = ready["uart"]
             self.ssh = BoardSsh(**ready["ssh"])
-            self.control = control(ready["control"])
+            self._control = control(ready["control"])
             self.probe: str = ready["probe"]
             self.pid: int = ready["pid"]
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -111,6 +110,11 @@ class BoardProcess(Generic[ControlT]):
                 _end(process)
             self._errors.close()
             raise
+
+    @property
+    def control(self) -> ControlT_co:
+        """Its workbench."""
+        return self._control
 
     def close(self) -> None:
         """End it, within 9 s at most. Closing twice is fine."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.plugin.conftest import Suite
+    from tests.suite import Suite
 
 PRU = 'board.hardware.printk("shprd.k: Faulty behavior - PRU did not answer to trigger-request in time!")'
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_shepherd_hil.sim.process import SimProcess
-    from tests.plugin.conftest import Suite
+    from tests.suite import Suite
 
 TWO_TESTS = """
 import threading

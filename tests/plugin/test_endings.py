@@ -15,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.plugin.conftest import Suite
+    from tests.suite import Suite
 
 WHERE = {
     "setup": "@pytest.fixture\ndef stuck(board):\n    say()\n    time.sleep(60)\ndef test_it(stuck): pass\n",
@@ -29,7 +29,7 @@ import os, pytest, time
 @pytest.fixture(autouse=True)
 def told(board):
     with open("sim.pid", "w") as file:
-        print(board.hardware.status() and board._sim.pid, file=file)
+        print(board.hardware.status() and board._own.pid, file=file)
 
 def say():
     open("stuck", "w").close()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.plugin.conftest import Suite
+    from tests.suite import Suite
 
 HEADLINE = (
     "kernel oops, then panic: NULL pointer dereference at 0x1c1 in pru0_comm_receive_msg+0x28 [[]shepherd] "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.sim.process import SimProcess
-    from tests.plugin.conftest import Suite
+    from tests.suite import Suite
 
 
 def test_shell_runs_commands(suite: Suite) -> None:

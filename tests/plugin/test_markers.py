@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.plugin.conftest import Suite
+    from tests.suite import Suite
 
 
 def test_module_reload_reloads_before_the_test(suite: Suite) -> None:

@@ -12,7 +12,7 @@ from pytest_shepherd_hil.fixtures import NO_BOARD
 from pytest_shepherd_hil.lock import BoardLock
 
 if TYPE_CHECKING:
-    from tests.plugin.conftest import Suite
+    from tests.suite import Suite
 
 USES_BOARD = """
 def test_a(board): pass
@@ -107,9 +107,10 @@ def test_list_shows_each_board_what_it_has_and_who_uses_it(suite: Suite) -> None
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         [
-            "5 boards in *boards.toml",
+            "9 boards in *boards.toml",
             "board *has *description *in use",
             "sim01 *console, shell, logic, module shepherd, power *embedded board, healthy *no: each run has its own",
+            "qemu01 *console, shell, logic, module shepherd, power *virtual board, healthy *no: each run has its own",
             f"bbb01 *console, shell, logic, module shepherd, power *BeagleBone Green* by * (pid {os.getpid()}, since *",
         ]
     )

@@ -192,8 +192,11 @@ def test_what_is_not_toml_says_where(tmp_path: Path, content: str, place: str) -
         ("[boards]\nb = 'x'\n", "board b: must be a table [boards.b], not a string"),
         ("[boards]\nb = true\n", "board b: must be a table [boards.b], not a boolean"),
         ("[boards.b]\nname = 'c'\n", "board b: key 'name': a board's name is its table's: [boards.b]"),
-        ("[boards.b]\n", "board b: give it at least one of the tables ssh, console, logic, sim"),
-        ("[boards.b.module]\nname = 'm'\n", "board b: give it at least one of the tables ssh, console, logic, sim"),
+        ("[boards.b]\n", "board b: give it at least one of the tables ssh, console, logic, sim, virtual"),
+        (
+            "[boards.b.module]\nname = 'm'\n",
+            "board b: give it at least one of the tables ssh, console, logic, sim, virtual",
+        ),
         (CONSOLE + "[boards.b]\ndescripton = 'x'\n", "board b: unknown key 'descripton'; did you mean 'description'?"),
         (CONSOLE + "[boards.b.consol]\n", "board b: unknown key 'consol'; did you mean 'console'?"),
         (CONSOLE + "baud = 9600\n", "board b: unknown key 'console.baud'; did you mean 'baudrate'?"),
@@ -275,6 +278,18 @@ def test_what_is_not_toml_says_where(tmp_path: Path, content: str, place: str) -
             "[boards.b.sim]\n[boards.b.power]\ncycle = 'c'\n[boards.b.ssh]\nhost = 'h'\n",
             "board b: the sim brings its own ssh, power: remove [boards.b.ssh], [boards.b.power]",
         ),
+        (
+            "[boards.b.virtual]\n[boards.b.ssh]\nhost = 'h'\n",
+            "board b: the virtual board brings its own ssh: remove [boards.b.ssh]",
+        ),
+        (
+            "[boards.b.virtual]\n[boards.b.sim]\n",
+            "board b: it is either embedded or virtual: give it one of the tables sim, virtual",
+        ),
+        (
+            "[boards.b.virtual]\nsnapshots = true\n",
+            "board b: unknown key 'virtual.snapshots'; did you mean 'snapshot'?",
+        ),
     ],
 )
 def test_one_fault_is_one_line_with_board_key_and_cure(tmp_path: Path, content: str, expected: str) -> None:
@@ -307,7 +322,7 @@ def test_several_faults_are_one_line_each_through_the_whole_file(tmp_path: Path)
         "board a: key 'ssh.port': input should be greater than or equal to 1, not 0",
         "board a: unknown key 'ssh.hots'; did you mean 'host'?",
         f"'../x' cannot be a board's name; {NAME_FORM}",
-        "board b: give it at least one of the tables ssh, console, logic, sim",
+        "board b: give it at least one of the tables ssh, console, logic, sim, virtual",
         "board c: key 'console.port': input should be a valid string, not 1",
     ]
 

@@ -1,0 +1,36 @@
+"""The board's build, made once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_shepherd_hil.errors import HostError
+from pytest_shepherd_hil.virtual.process import VirtualProcess
+from tests.requirements import REQUIREMENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_shepherd_hil.virtual.build import Build
+
+
+@pytest.fixture(scope="session")
+def build() -> Build:
+    """What virtual boards boot: the build of the sources as they are, made if need be."""
+    from pytest_shepherd_hil.virtual.build import ensure
+
+    try:
+        return ensure(print)
+    except HostError as error:
+        if REQUIREMENTS["qemu-system-arm"].demanded:
+            raise
+        pytest.skip(f"needs a virtual board, which could not be built: {error}")
+
+
+@pytest.fixture
+def virtual(build: Build) -> Iterator[VirtualProcess]:
+    """A virtual board of its own for a test."""
+    with VirtualProcess.start() as board:
+        yield board

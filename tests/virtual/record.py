@@ -1,0 +1,156 @@
+"""Records the library of kernel logs in ``tests/data/kernel`` from the virtual board.
+
+    python -m tests.virtual.record [NAME...]
+
+One log for each fault of ``faults.py``, as it came out of the UART, with what the judge has to say of it beside it; and
+the clean ones: ``cold-boot``, ``reload-loop`` and ``full-suite``. With names, only these are made anew.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_shepherd_hil.virtual.build import ensure
+
+from pytest_shepherd_hil.boards import SshConfig
+from pytest_shepherd_hil.errors import ShellError
+from pytest_shepherd_hil.shell import Shell
+from pytest_shepherd_hil.virtual.process import VirtualProcess
+from tests.sim.sim_process import Console
+from tests.virtual.faults import HILFAULT, SHEPHERD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.virtual.faults import Fault
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "tests" / "data" / "kernel"
+RELOADS = "for i in $(seq 20); do modprobe shepherd && sleep 0.2 && modprobe -r shepherd || exit 1; done"
+QUIET_S = 2.0
+GIVE_UP_S = 90.0
+REBOOT_S = 15.0
+READY = "hil: board is ready"
+
+
+def shell_of(board: VirtualProcess) -> Shell:
+    """A shell, once the board answers."""
+    ssh = board.ssh
+    config = SshConfig(host=ssh.host, port=ssh.port, user=ssh.user, key=ssh.key, known_hosts=ssh.known_hosts)
+    deadline = time.monotonic() + GIVE_UP_S
+    while True:
+        shell = Shell(config, board="virtual")
+        try:
+            shell.run("echo 8 > /proc/sys/kernel/printk", timeout_s=10.0)
+            return shell
+        except ShellError:
+            shell.close()
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def last_words(console: Console) -> None:
+    """Wait until the board has been silent for a while."""
+    deadline = time.monotonic() + GIVE_UP_S
+    while time.monotonic() < deadline:
+        size = len(console.data)
+        time.sleep(QUIET_S)
+        if len(console.data) == size:
+            return
+    raise TimeoutError(f"the board still talks after {GIVE_UP_S:g} s")
+
+
+def record_commands(board: VirtualProcess, commands: tuple[str, ...], *, reboots: bool) -> bytes:
+    """What the console says of ``commands`` on a fresh board."""
+    board.control.power_cycle()
+    console = Console(board.uart)
+    shell = shell_of(board)
+
+    def run() -> None:
+        for command in commands:
+            try:
+                shell.run(command, check=False, timeout_s=60.0)
+            except ShellError:
+                return  # as happens where the board dies of it
+
+    runner = threading.Thread(target=run, daemon=True)
+    try:
+        runner.start()
+        if reboots:
+            console.wait_for(r"Rebooting in|Booting Linux", GIVE_UP_S)
+            time.sleep(1.0 if b"Rebooting in" in console.data else REBOOT_S)
+        else:
+            runner.join(GIVE_UP_S)
+            last_words(console)
+        return bytes(console.data)
+    finally:
+        shell.kill("recorded")
+        shell.close()
+        console.close()
+
+
+def record_cold_boot(board: VirtualProcess) -> bytes:
+    """What the console says of a boot with nothing held back."""
+    board.control.cold_boot(verbose=True)
+    console = Console(board.uart)
+    try:
+        console.wait_for(READY, GIVE_UP_S)
+        last_words(console)
+        return bytes(console.data)
+    finally:
+        console.close()
+
+
+def record_full_suite(_: VirtualProcess) -> bytes:
+    """The console of the whole board suite on the healthy board."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pytest", "--board", "qemu01", "tests/hil", "--hil-evidence", folder]
+        subprocess.run(command, cwd=ROOT, check=True, timeout=300)
+        (log,) = Path(folder).glob("*/console-qemu01.log")
+        return log.read_bytes()
+
+
+def expected(fault: Fault) -> list[dict[str, object]]:
+    """The incident that a fault is, as a person knows it who wrote the fault."""
+    if fault.kind is None:
+        return []
+    keys = {"kind": fault.kind, "severity": "fail", "function": fault.function, "module": fault.guilty}
+    return [{**keys, "fatal": fault.fatal}]
+
+
+def main() -> int:
+    """Record what was asked for."""
+    faults = {f"{fault.module}-{fault.name}": fault for fault in (*HILFAULT, *SHEPHERD)}
+    clean: dict[str, Callable[[VirtualProcess], bytes]] = {
+        "cold-boot": record_cold_boot,
+        "reload-loop": lambda board: record_commands(board, (RELOADS,), reboots=False),
+        "full-suite": record_full_suite,
+    }
+    names = sys.argv[1:] or [*faults, *clean]
+    unknown = set(names) - {*faults, *clean}
+    if unknown:
+        print(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join([*faults, *clean])}", file=sys.stderr)
+        return 2
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    kernel = ensure(print).release
+    with VirtualProcess.start(print) as board:
+        for name in names:
+            fault = faults.get(name)
+            data = record_commands(board, fault.commands, reboots=fault.fatal) if fault else clean[name](board)
+            answer = {"kernel": kernel, "arch": "arm", "incidents": expected(fault) if fault else []}
+            (FOLDER / f"{name}.log").write_bytes(data)
+            (FOLDER / f"{name}.json").write_text(json.dumps(answer, indent=2) + "\n")
+            print(f"{name}: {len(data)} bytes", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
