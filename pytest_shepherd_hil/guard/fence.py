@@ -29,6 +29,8 @@ class Fences:
         run: something that no other run's fences have in them.
     """
 
+    boot_id: str | None = None
+    """Of the kernel that took the last fence."""
     SILENCE_S = 5.0
     """A console that says nothing for so long has lost the fence."""
     LONGEST_S = 60.0
@@ -83,7 +85,8 @@ class Fences:
         try:
             # <3>, error level, passes a quiet console, too. The device is opened for each line: the kernel limits the
             # rate for each opening, silently.
-            self._shell.run(f"echo '<3>{text}' > /dev/kmsg", timeout_s=10.0)
+            order = f"echo '<3>{text}' > /dev/kmsg && cat /proc/sys/kernel/random/boot_id"
+            self.boot_id = self._shell.run(order, timeout_s=10.0).stdout.strip()
             deadline = time.monotonic() + longest_s
             while True:
                 wakeup.clear()

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.errors import BoardDeadError, ShellError
+from pytest_shepherd_hil.text import printable
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.board import Board
@@ -83,7 +84,14 @@ class Settling:
             return
         finally:
             self._calls_seen = self._calls()
-        if not crossed and board.dead is None:
+        if board.dead is None and board.fences.boot_id != board.boot_id:
+            self._guard.add(
+                "unexpected-reboot",
+                "the board rebooted by itself, without a word on its console",
+                fatal=True,
+                hint=f"its boot id is another: {printable(str(board.fences.boot_id))}, not {board.boot_id}",
+            )
+        elif not crossed and board.dead is None:
             self._guard.add(
                 "console-lost",
                 f"console lost: a line written to /dev/kmsg did not come out within {board.fences.SILENCE_S:g} s",

@@ -7,6 +7,7 @@ Debian's: busybox is process 1 and most commands, kmod loads modules, dropbear i
 from __future__ import annotations
 
 import gzip
+import lzma
 import re
 import stat
 from dataclasses import dataclass
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-__all__ = ["Archive", "Parts", "initramfs"]
+__all__ = ["Archive", "Parts", "applets", "initramfs", "libraries"]
 
-PROGRAMS = {"busybox": "bin/busybox", "bash": "bin/bash-static", "kmod": "bin/kmod", "dropbear": "usr/sbin/dropbear"}
-"""Commands of the board, and where the packages have them."""
+PROGRAMS = {"busybox": "busybox", "bash": "bash-static", "kmod": "kmod", "dropbear": "dropbear"}
+"""Commands of the board, and what the packages call them."""
 KMOD = ("depmod", "insmod", "lsmod", "modinfo", "rmmod")
 """What kmod does besides ``modprobe``, which is linked when the board is up: the kernel calls it while it boots."""
+COMMANDS_IN = ("usr/bin", "usr/sbin", "bin", "sbin")
+LIBRARIES_IN = ("usr/lib/arm-linux-gnueabihf", "lib/arm-linux-gnueabihf", "usr/lib", "lib")
 DRIVERS = ("virtio_mmio", "virtio_net")
 """What the kernel has as modules and QEMU's network needs."""
 FOLDERS = ("dev", "proc", "sys", "tmp", "run", "var/log", "root", "mnt", "etc/dropbear", "lib/firmware")
@@ -35,7 +38,10 @@ _APPLETS = re.compile(rb"\[\0\[\[\0((?:[a-z0-9_-]+\0){100,})\0")
 
 
 class Archive:
-    """A ``newc`` cpio archive in memory. Paths are relative to the board's root; folders on the way come by themselves."""
+    """A ``newc`` cpio archive in memory.
+
+    Paths are relative to the board's root. Folders on the way come by themselves.
+    """
 
     def __init__(self) -> None:
         self._entries: list[bytes] = []
@@ -123,14 +129,15 @@ def initramfs(parts: Parts, scratch: Path) -> bytes:
         archive.folder(folder, 0o700 if folder == "root" else 0o755)
     archive.device("dev/console", 5, 1)  # open before anything is mounted: what process 1 says has to go somewhere
     archive.link("init", "usr/bin/busybox")
-    for name, path in PROGRAMS.items():
-        archive.file(f"usr/bin/{name}", (parts.packages / path).read_bytes(), 0o755)
+    programs = {name: _found(parts.packages, COMMANDS_IN, file) for name, file in PROGRAMS.items()}
+    for name, path in programs.items():
+        archive.file(f"usr/bin/{name}", path.read_bytes(), 0o755)
     for name in KMOD:
         archive.link(f"usr/bin/{name}", "kmod")
-    for name in _applets((parts.packages / PROGRAMS["busybox"]).read_bytes()):
+    for name in applets(programs["busybox"].read_bytes()):
         if name != "modprobe":
             archive.link(f"usr/bin/{name}", "busybox")
-    for library in _libraries(parts.packages):
+    for library in libraries(parts.packages, programs.values()):
         archive.file(f"lib/{library.name}", library.read_bytes(), 0o755)
     _add_tree(archive, "lib/modules", _modules(parts, scratch) / "lib/modules")
     _add_tree(archive, "lib/firmware", parts.firmware)
@@ -149,7 +156,7 @@ def _add_tree(archive: Archive, where: str, folder: Path) -> None:
             archive.file(f"{where}/{name}".lstrip("/"), content, 0o755 if content.startswith(b"#!") else 0o644)
 
 
-def _applets(busybox: bytes) -> list[str]:
+def applets(busybox: bytes) -> list[str]:
     """Every command that this busybox knows; ``busybox --list`` would say so, but runs on the board only."""
     found = _APPLETS.search(busybox)
     if found is None:
@@ -157,21 +164,24 @@ def _applets(busybox: bytes) -> list[str]:
     return ["[", "[[", *found[1].rstrip(b"\0").decode().split("\0")]
 
 
-def _libraries(packages: Path) -> list[Path]:
-    """The shared libraries that our programs ask for, and those that these ask for, and so on."""
-    folders = [packages / name for name in ("lib/arm-linux-gnueabihf", "usr/lib/arm-linux-gnueabihf", "lib", "usr/lib")]
+def libraries(packages: Path, programs: Iterable[Path]) -> list[Path]:
+    """The shared libraries that programs ask for, and those that these ask for, and so on."""
     found: dict[str, Path] = {}
-    asking = [packages / path for path in PROGRAMS.values()]
+    asking = list(programs)
     while asking:
         for name in _needed(asking.pop()):
-            if name in found:
-                continue
-            path = next((folder / name for folder in folders if (folder / name).exists()), None)
-            if path is None:
-                raise HostError(f"none of the Debian packages for the virtual board holds {printable(name)}")
-            found[name] = path
-            asking.append(path)
+            if name not in found:
+                found[name] = _found(packages, LIBRARIES_IN, name)
+                asking.append(found[name])
     return [found[name] for name in sorted(found)]
+
+
+def _found(packages: Path, folders: Iterable[str], name: str) -> Path:
+    for folder in folders:
+        path = packages / folder / name
+        if path.exists():
+            return path
+    raise HostError(f"none of the Debian packages for the virtual board holds {printable(name)}")
 
 
 def _needed(program: Path) -> Iterable[str]:
@@ -191,7 +201,7 @@ def _modules(parts: Parts, scratch: Path) -> Path:
     for name, path in parts.modules.items():
         (target / "extra").mkdir(exist_ok=True)
         tools.run([f"{tools.CROSS}strip", "--strip-debug", "-o", str(target / "extra" / f"{name}.ko"), str(path)])
-    known = {path.stem.replace("-", "_"): path for path in sorted(source.rglob("*.ko"))}
+    known = {path.name.partition(".")[0].replace("-", "_"): path for path in sorted(source.rglob("*.ko*"))}
     wanted = [*DRIVERS, *(name for path in parts.modules.values() for name in _asked_for(path))]
     taken = set(parts.modules)
     while wanted:
@@ -201,9 +211,10 @@ def _modules(parts: Parts, scratch: Path) -> Path:
         taken.add(name)
         if name not in known:
             raise HostError(f"Debian's kernel {parts.release} has no module {printable(name)}")
-        copy = target / known[name].relative_to(source)
+        copy = target / known[name].relative_to(source).with_name(f"{name}.ko")
         copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(known[name].read_bytes())
+        content = known[name].read_bytes()
+        copy.write_bytes(lzma.decompress(content) if known[name].suffix == ".xz" else content)
         wanted += _asked_for(copy)
     tools.run(["depmod", "--basedir", str(root), parts.release])
     return root

@@ -1,7 +1,7 @@
 """The virtual board's Debian packages: chosen and fetched by the ordinary apt client, with folders of its own.
 
-Sources, mirrors, proxies, pins and keys are the system's; lists, state and cache are ours, so that nothing of the system
-changes and nobody has to be root. The board's architecture need not be known to the system's dpkg.
+Sources, mirrors, proxies, pins and keys are the system's; lists, state and cache are ours, so that nothing of the
+system changes and nobody has to be root. The board's architecture need not be known to the system's dpkg.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ __all__ = ["Apt", "Choice", "Package"]
 ARCHITECTURE = "armhf"
 KERNEL = "linux-image-armmp"
 """The package that always depends on the current kernel."""
-USER_SPACE = ("busybox-static", "bash-static", "kmod", "dropbear-bin")
+STATIC = ("busybox-static", "bash-static")
+"""Taken without what they depend on: of that they need nothing to run."""
+DYNAMIC = ("kmod", "dropbear-bin")
+"""Taken with all that they depend on."""
 
-# Left as they are, the system's hooks would run commands of its own, and its targets would fetch icons and translations.
+# The system's hooks would run commands of its own, and its index targets fetch icons and translations.
 _CONFIG = """\
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
@@ -169,13 +172,15 @@ class Apt:
             raise HostError(f"apt knows no {KERNEL} for {ARCHITECTURE}: this is not Debian?\n  {tools.CONTAINER}")
         release = image[1]
         headers = f"linux-headers-{release}"
-        build_with = set(_BUILD_WITH.findall(self._depends(f"{headers}:{ARCHITECTURE}")))
-        wanted = [f"linux-image-{release}:{ARCHITECTURE}", f"{headers}:{ARCHITECTURE}"]
-        for name in sorted(build_with):
-            wanted.append(f"{name}:{self._host}" if name.startswith("linux-kbuild") else name)
-        wanted += self._closure(USER_SPACE)
+        board = [f"linux-image-{release}", headers, *STATIC]
+        wanted = [f"{name}:{ARCHITECTURE}" for name in board]
+        for name in sorted(set(_BUILD_WITH.findall(self._depends(f"{headers}:{ARCHITECTURE}")))):
+            wanted += [f"{name}:{self._host}" if name.startswith("linux-kbuild-") else name]
+        wanted += self._closure(DYNAMIC)
         words = tools.run(self._apt("apt-get", "download", "--print-uris", *wanted))
-        offers = [Package(o["file"], int(o["size"]), o["sha256"], _wanted_as(o["file"])) for o in _OFFER.finditer(words)]
+        offers = [
+            Package(o["file"], int(o["size"]), o["sha256"], _wanted_as(o["file"])) for o in _OFFER.finditer(words)
+        ]
         if len(offers) != len(wanted):
             raise HostError(f"apt offers {len(offers)} of {len(wanted)} packages\n{tools.quoted(words)}")
         return Choice(release, tuple(sorted(offers, key=lambda offer: offer.file)))

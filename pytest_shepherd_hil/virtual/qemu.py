@@ -122,41 +122,55 @@ class Qemu:
         memory: Memory | None = None,
     ) -> None:
         memory = memory or Memory(snapshot.memory if snapshot else None)
-        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
-            fds: dict[str, int] = {}
-            ends: dict[str, socket.socket] = {}
-            for name in ("uart", "pins", "monitor"):
-                near, far = socket.socketpair()
-                ends[name] = ours.enter_context(near)
-                fds[name] = theirs.enter_context(far).fileno()
-            command = [
-                *("setpriv", "--pdeathsig", "KILL", executable()),
-                *MACHINE,
-                *("-object", memory.backend),
-                *("-kernel", str(image.kernel), "-initrd", str(image.initramfs), "-append", image.command_line),
-                *("-chardev", f"socket,id=uart,fd={fds['uart']}", "-serial", "chardev:uart"),
-                *("-chardev", f"socket,id=pins,fd={fds['pins']}"),
-                *("-semihosting-config", "enable=on,target=native,chardev=pins"),
-                *("-chardev", f"socket,id=monitor,fd={fds['monitor']}", "-mon", "chardev=monitor,mode=control"),
-                *("-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{ssh_port}-:22"),
-            ]
-            passed = list(fds.values())
-            if snapshot is not None:
-                state = os.open(snapshot.state, os.O_RDONLY)
-                theirs.callback(os.close, state)
-                passed.append(state)
-                command += ["-incoming", "defer"]
-            self._errors = ours.enter_context(tempfile.TemporaryFile())
-            self._process = _forker.submit(_start, command, passed, self._errors.fileno()).result()
-            ours.callback(self._end)
+        with contextlib.ExitStack() as ours:
+            with contextlib.ExitStack() as theirs:  # closed once it has them: then an end of it is an end for us
+                command, ends = self._start(image, ssh_port, snapshot, memory, ours, theirs)
             try:
                 self.monitor = Monitor(ends["monitor"])
                 if snapshot is not None:
-                    self._resume(f"fd:{state}")
+                    self._resume(f"fd:{self._state}")
             except BoardError as error:
                 raise HostError(f"QEMU did not start ({' '.join(command)}): {error}{self._said()}") from error
             self.uart, self.pins = ends["uart"], ends["pins"]
             self._parts = ours.pop_all()
+
+    def _start(
+        self,
+        image: Image,
+        ssh_port: int,
+        snapshot: Snapshot | None,
+        memory: Memory,
+        ours: contextlib.ExitStack,
+        theirs: contextlib.ExitStack,
+    ) -> tuple[list[str], dict[str, socket.socket]]:
+        """Start the process; returns its command and our ends of its channels, which ``ours`` closes."""
+        fds: dict[str, int] = {}
+        ends: dict[str, socket.socket] = {}
+        for name in ("uart", "pins", "monitor"):
+            near, far = socket.socketpair()
+            ends[name] = ours.enter_context(near)
+            fds[name] = theirs.enter_context(far).fileno()
+        command = [
+            *("setpriv", "--pdeathsig", "KILL", executable()),
+            *MACHINE,
+            *("-object", memory.backend),
+            *("-kernel", str(image.kernel), "-initrd", str(image.initramfs), "-append", image.command_line),
+            *("-chardev", f"socket,id=uart,fd={fds['uart']}", "-serial", "chardev:uart"),
+            *("-chardev", f"socket,id=pins,fd={fds['pins']}"),
+            *("-semihosting-config", "enable=on,target=native,chardev=pins"),
+            *("-chardev", f"socket,id=monitor,fd={fds['monitor']}", "-mon", "chardev=monitor,mode=control"),
+            *("-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{ssh_port}-:22"),
+        ]
+        passed = list(fds.values())
+        if snapshot is not None:
+            self._state = os.open(snapshot.state, os.O_RDONLY)
+            theirs.callback(os.close, self._state)
+            passed.append(self._state)
+            command += ["-incoming", "defer"]
+        self._errors = ours.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 -- closed with ours
+        self._process = _forker.submit(_fork, command, passed, self._errors.fileno()).result()
+        ours.callback(self._end)
+        return command, ends
 
     def save(self, snapshot: Snapshot) -> None:
         """Stop the board for good and write all but its memory, which must be ``snapshot``'s, to a file.
@@ -228,7 +242,7 @@ def executable() -> str:
     return path
 
 
-def _start(command: list[str], passed: list[int], errors: int) -> subprocess.Popen[bytes]:
+def _fork(command: list[str], passed: list[int], errors: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command, pass_fds=passed, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
     )

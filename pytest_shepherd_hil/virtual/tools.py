@@ -1,4 +1,4 @@
-"""The tools of this host that make a virtual board: which, from which Debian package, and how one that fails is told."""
+"""The tools of this host that make a virtual board: which, from which Debian package, and what one that fails said."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ TOOLS = {
     "depmod": "kmod",
 }
 """Tool to Debian package."""
+SBIN = ("/usr/sbin", "/sbin")
+"""Where depmod is; on Debian only root has them on the search path."""
 DEBIAN = ("apt-get", "apt-cache", "dpkg", "dpkg-deb")
 """What only Debian and its kin have."""
 CONTAINER = "Use the debian:bookworm container in which .github/workflows/ci.yml runs the tests of the virtual boards."
@@ -61,7 +63,7 @@ def run(arguments: Sequence[str], *, timeout_s: float = 120, cwd: Path | None = 
     """What a tool prints, both streams together.
 
     Raises:
-        HostError: it could not be started, failed, or took longer than ``timeout_s``; the message quotes its last lines.
+        HostError: it could not be started, failed, or took longer than ``timeout_s``; the message quotes it.
     """
     output, status = attempt(arguments, timeout_s=timeout_s, cwd=cwd)
     if status != 0:
@@ -141,5 +143,4 @@ def _found(tool: str) -> bool:
 
 
 def _path() -> str:
-    """The search path; for anybody but root Debian's has no ``sbin``, where depmod is."""
-    return os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), *SBIN])

@@ -305,3 +305,25 @@ def test_ordinary_failure_stays_what_it_is(suite: Suite) -> None:
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["E *assert 'Linux\\n' == 'Minix'*"])
     result.stdout.no_fnmatch_line("*hil-evidence*")
+
+
+def test_a_reboot_of_which_the_console_says_nothing_fails_its_test(suite: Suite) -> None:
+    result = suite.run(
+        """
+        import time
+
+        def test_silent(board):
+            board.hardware.mute_uart()
+            board.hardware.reboot()
+            while not board.hardware.status()["booted"]:
+                time.sleep(0.02)
+            board.hardware.mute_uart(False)
+
+        def test_next(board, shell):
+            assert shell.run("cat /proc/sys/kernel/random/boot_id").stdout.strip() == board.boot_id
+        """
+    )
+    result.assert_outcomes(failed=1, passed=1)
+    (found,) = suite.incidents("test_silent")
+    assert (found["kind"], found["fatal"]) == ("unexpected-reboot", True)
+    assert "boot id" in found["hints"][0]

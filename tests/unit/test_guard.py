@@ -17,6 +17,7 @@ from pytest_shepherd_hil.guard.fence import Fences
 from pytest_shepherd_hil.guard.guard import Guard
 from pytest_shepherd_hil.kernel.incident import Incident, Severity
 from pytest_shepherd_hil.kernel.lines import parse_line
+from pytest_shepherd_hil.shell import ShellResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -328,13 +329,14 @@ class KmsgShell:
         self.message = message
         self.commands: list[str] = []
 
-    def run(self, command: str, *, timeout_s: float) -> None:
+    def run(self, command: str, *, timeout_s: float) -> ShellResult:
         assert timeout_s > 0
         self.commands.append(command)
         if self.told is not None:
             text = command.partition(">")[2].partition("'")[0]
             for line in self.log.append(f"[    9.000001] {self.message.format(text)}\n".encode(), 1):
                 self.told(line)
+        return ShellResult(command, stdout="0b1d-1\n", stderr="", exit_status=0, duration_s=0.0)
 
 
 def fences(log: ConsoleLog, message: str | None = "{}") -> tuple[Fences, KmsgShell]:
@@ -351,7 +353,9 @@ def test_a_fence_that_comes_out_gives_the_line_behind_it() -> None:
     log.append(b"one\ntwo\n", 1)
     assert crossing.cross(lambda: False) == 3
     assert crossing.cross(lambda: False) == 4
-    assert shell.commands == [f"echo '<3>hil: fence c0ffee-{number}' > /dev/kmsg" for number in (1, 2)]
+    sent = [f"echo '<3>hil: fence c0ffee-{number}' > /dev/kmsg" for number in (1, 2)]
+    assert [command.partition(" && ")[0] for command in shell.commands] == sent
+    assert crossing.boot_id == "0b1d-1"
 
 
 def test_a_fence_that_does_not_come_out_is_given_up_after_silence(monkeypatch: pytest.MonkeyPatch) -> None:

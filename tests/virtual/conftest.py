@@ -1,4 +1,4 @@
-"""The board's build, made once."""
+"""The board's build, made once, and a board."""
 
 from __future__ import annotations
 
@@ -34,3 +34,9 @@ def virtual(build: Build) -> Iterator[VirtualProcess]:
     """A virtual board of its own for a test."""
     with VirtualProcess.start() as board:
         yield board
+
+
+@pytest.fixture(autouse=True)
+def same_cache(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pytester gives what it runs another home; the board's build is in the cache of the real one."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(build.folder.parents[2]))

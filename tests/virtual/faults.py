@@ -61,7 +61,7 @@ HILFAULT = (
     _hilfault("atomic-sleep", "atomic-sleep", "hilfault_atomic_sleep"),
     _hilfault("list-corruption", "list-corruption", "hilfault_list_corruption"),
     _hilfault("refcount-underflow", "refcount", "hilfault_refcount_underflow"),
-    _hilfault("soft-lockup", "soft-lockup", "hilfault_soft_lockup", before=_SOON_STUCK, amount=7),
+    _hilfault("soft-lockup", "soft-lockup", "hilfault_soft_lockup", before=_SOON_STUCK, amount=9),
     _hilfault("rcu-stall", "rcu-stall", "hilfault_rcu_stall", before=_SOON_STALLED, amount=6),
     _hilfault("hung-task", "hung-task", "hilfault_hung_task", before=_SOON_HUNG, amount=5),
     _hilfault("page-alloc-failure", "page-alloc-failure", "hilfault_page_alloc_failure"),

@@ -36,7 +36,6 @@ FOLDER = ROOT / "tests" / "data" / "kernel"
 RELOADS = "for i in $(seq 20); do modprobe shepherd && sleep 0.2 && modprobe -r shepherd || exit 1; done"
 QUIET_S = 2.0
 GIVE_UP_S = 90.0
-REBOOT_S = 15.0
 READY = "hil: board is ready"
 
 
@@ -69,8 +68,13 @@ def last_words(console: Console) -> None:
 
 
 def record_commands(board: VirtualProcess, commands: tuple[str, ...], *, reboots: bool) -> bytes:
-    """What the console says of ``commands`` on a fresh board."""
-    board.control.power_cycle()
+    """What the console says of ``commands`` on a fresh board, which shows what it says while booting, too."""
+    if reboots:
+        board.control.cold_boot(verbose=True)
+        shell_of(board).close()
+        time.sleep(QUIET_S)
+    else:
+        board.control.power_cycle()
     console = Console(board.uart)
     shell = shell_of(board)
 
@@ -85,8 +89,7 @@ def record_commands(board: VirtualProcess, commands: tuple[str, ...], *, reboots
     try:
         runner.start()
         if reboots:
-            console.wait_for(r"Rebooting in|Booting Linux", GIVE_UP_S)
-            time.sleep(1.0 if b"Rebooting in" in console.data else REBOOT_S)
+            console.wait_for(READY, GIVE_UP_S)
         else:
             runner.join(GIVE_UP_S)
             last_words(console)

@@ -12,7 +12,7 @@ from tests.virtual.faults import HILFAULT, SHEPHERD, Fault
 if TYPE_CHECKING:
     from tests.suite import Suite
 
-pytestmark = [*require_all(*VIRTUAL_BOARD), pytest.mark.usefixtures("build")]
+pytestmark = require_all(*VIRTUAL_BOARD)
 FAULTS = [fault for fault in (*HILFAULT, *SHEPHERD) if fault.kind is not None]
 RUN_S = 100
 

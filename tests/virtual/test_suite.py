@@ -13,7 +13,7 @@ from tests.requirements import VIRTUAL_BOARD, require_all
 if TYPE_CHECKING:
     from tests.suite import Suite
 
-pytestmark = [*require_all(*VIRTUAL_BOARD), pytest.mark.usefixtures("build")]
+pytestmark = require_all(*VIRTUAL_BOARD)
 BOARD_SUITE = Path(__file__).parents[1] / "hil"
 RUN_S = 110
 FILES = {"incident.txt", "incident.json", "console.txt", "shell.txt"}

@@ -146,7 +146,7 @@ const struct fault memory_faults[] = {
 	{ "list-corruption", hilfault_list_corruption, 0, "takes an entry off its list twice" },
 	{ "refcount-underflow", hilfault_refcount_underflow, 0, "drops a reference too often" },
 	{ "page-alloc-failure", hilfault_page_alloc_failure, 0, "asks for large blocks until there is none" },
-	{ "oom", hilfault_oom, 0, "takes all memory until the OOM killer ends it" },
+	{ "oom", hilfault_oom, 0, "takes all memory until OOM-killed" },
 	{ "stack-overflow", hilfault_stack_overflow, 0, "calls itself until the stack ends" },
 	{ }
 };
