@@ -17,11 +17,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_shepherd_hil.virtual.build import ensure
-
 from pytest_shepherd_hil.boards import SshConfig
-from pytest_shepherd_hil.errors import ShellError
+from pytest_shepherd_hil.errors import HilError, ShellError
 from pytest_shepherd_hil.shell import Shell
+from pytest_shepherd_hil.virtual.build import ensure
 from pytest_shepherd_hil.virtual.process import VirtualProcess
 from tests.sim.sim_process import Console
 from tests.virtual.faults import HILFAULT, SHEPHERD
@@ -82,7 +81,7 @@ def record_commands(board: VirtualProcess, commands: tuple[str, ...], *, reboots
         for command in commands:
             try:
                 shell.run(command, check=False, timeout_s=60.0)
-            except ShellError:
+            except HilError:
                 return  # as happens where the board dies of it
 
     runner = threading.Thread(target=run, daemon=True)
