@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tests" / "data" / "kernel"
 RELOADS = "for i in $(seq 20); do modprobe shepherd && sleep 0.2 && modprobe -r shepherd || exit 1; done"
+FLUSH = "echo '<7>hil: flush' > /dev/kmsg"
+"""Makes the kernel print what it keeps back: a message without a newline."""
 QUIET_S = 2.0
 GIVE_UP_S = 90.0
 READY = "hil: board is ready"
@@ -78,7 +80,7 @@ def record_commands(board: VirtualProcess, commands: tuple[str, ...], *, reboots
     shell = shell_of(board)
 
     def run() -> None:
-        for command in commands:
+        for command in (*commands, FLUSH):
             try:
                 shell.run(command, check=False, timeout_s=60.0)
             except HilError:
