@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_shepherd_hil.kernel.hints import cma_hints, reboot_hints, remoteproc_hints
 from pytest_shepherd_hil.kernel.incident import Incident, Severity
 from pytest_shepherd_hil.kernel.lines import split_embedded
-from pytest_shepherd_hil.kernel.report import MAX_LINE_CHARS, Report, normalised
+from pytest_shepherd_hil.kernel.report import MAX_CONSEQUENCES, MAX_LINE_CHARS, Report, normalised
 from pytest_shepherd_hil.kernel.rules import load_rules
 from pytest_shepherd_hil.kernel.timeline import Timeline
 
@@ -20,16 +20,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Detector"]
 
-_MAX_CONSEQUENCES = 50
 _MAX_SEEN = 256
 _PANIC_WITHIN_S = 5.0
 _PANIC_WITHIN_LINES = 50
+_LASTS_S = 300.0
+_LASTS_LINES = 3000
+_MAX_LASTING = 64
 
 _CUT = re.compile(r"8<--- cut here ---|-{4,16}\[ cut here \]-{4,16}")
 # What may stand before the line that shows what it is, also where the first line was lost.
 _PREAMBLE = re.compile(_CUT.pattern + r"|pgd = [0-9a-f]{8,16}$|\[[0-9a-f]{8,16}\] \*pgd=[0-9a-f]{8,16}")
 _MAX_PREAMBLE = 4
 _REQUEST = re.compile(r"(?:reboot|kexec_core|sysrq): (?:Restarting system|Starting new kernel|Resetting)")
+_SPECIAL_FIRSTS = frozenset("8-p[rks")
+_SPECIAL = re.compile(f"{_PREAMBLE.pattern}|{_REQUEST.pattern}")
 _SHOWS_A_LOG = re.compile(r"[$#>] .{0,200}\b(?:dmesg|journalctl|\w{0,20}log|messages|kmsg)\b")
 
 _BANNERS = ("spl", "uboot", "start", "linux", "version")
@@ -55,6 +59,12 @@ def _number(hit: Hit, group: str) -> int | None:
     return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else None
 
 
+def _identity(hit: Hit) -> tuple[str, ...]:
+    """What is the same each time a stall is reported: the rule, and the task or cpu that does not go on."""
+    groups = hit.match.groupdict()
+    return (hit.rule.id, *(groups.get(name) or "" for name in ("comm", "pid", "cpu")))
+
+
 class Detector:
     """Finds the incidents in the lines of one console.
 
@@ -65,12 +75,17 @@ class Detector:
     the boot, or nothing of a kernel had been seen yet, or it is shown again: the line before it was a replay or, before
     the kernel's own banner, a prompt with a command that shows logs. The banners of one boot, boot loader and kernel,
     come in a fixed order: one that goes on in that order belongs to the same boot. A reboot that ends a report, or
-    follows a panic, is a consequence of that. After a panic nothing counts until the board boots. A report that silence
+    follows a panic, is a consequence of that. A stall that the kernel reports again while it lasts (``repeats`` in the
+    rule) is one incident: the first report is the cause, each later one a consequence. After a panic nothing counts
+    until the board boots. A report that silence
     had cut goes on, under its id, where more of it comes.
     """
 
-    def __init__(self, rules: Rules | None = None) -> None:
+    def __init__(self, rules: Rules | None = None, *, unfinished: bool = True) -> None:
+        """``unfinished``: give out an incident at its first line already, and again when it is complete."""
         self._rules = load_rules() if rules is None else rules
+        self._unfinished = unfinished
+        self._calm = False
         self._count = 0
         self._report: Report | None = None
         self._boot_expected = False
@@ -88,6 +103,7 @@ class Detector:
         self._preamble: list[Line] = []
         self._request: str | None = None
         self._causes: dict[str, _Cause] = {}
+        self._lasting: dict[tuple[str, ...], tuple[Incident, float | None]] = {}
         self._seen: deque[tuple[float, str]] = deque(maxlen=_MAX_SEEN)
         self._cut = False
         self._shown_again = False
@@ -106,14 +122,67 @@ class Detector:
     def new_epoch(self) -> None:
         """The owner boots the board on purpose: the next boot is no incident."""
         self._boot_expected = True
+        self._calm = False
 
     def feed(self, line: Line) -> list[Incident]:
         """Judge the next line."""
+        message = line.message
+        if not message:
+            return []
+        time_s = line.kernel_time_s
+        if time_s is not None and self._calm and self._passes(line.number, line.text, message, time_s):
+            return []
         found: list[Incident] = []
         for part in split_embedded(line):
             if part.message:
                 found += self._judge(part)
+        # Calm: a line of the kernel, in its time, that no rule knows, changes nothing but the time.
+        self._calm = self._seen_kernel and not (
+            self._fatal is not None
+            or self._boot_expected
+            or self._cut
+            or self._log_wanted
+            or self._shown_again
+            or self._timeline.replaying
+            or self._boot_stage != _BOOTED
+        )
         return found
+
+    def take_plain(self, number: int, text: str, message: str, time_s: float) -> bool:
+        """Judge a plain line of the open report without making a :class:`Line` of it. False: feed it."""
+        return self._calm and self._report is not None and self._passes(number, text, message, time_s)
+
+    def _passes(self, number: int, text: str, message: str, time_s: float) -> bool:
+        """Whether the line is an ordinary one: taken note of, nothing else to do. The fast way of :meth:`_judge`."""
+        timeline = self._timeline
+        newest = timeline.newest
+        if newest is None or not newest <= time_s <= newest + 1.0 or ("[" in message and "." in message):
+            return False
+        if self._rules.may_match(message):
+            return False
+        report = self._report
+        if report is None:
+            if message[0] in _SPECIAL_FIRSTS and _SPECIAL.match(message):
+                return False
+            if self._preamble:
+                self._preamble.clear()
+        elif report.settling or not report.take_plain(number, text, message, time_s):
+            return False
+        timeline.newest = time_s
+        return True
+
+    def may_be_news(self, message: str) -> bool:
+        """False for a message that no rule matches, and that says nothing about a boot either."""
+        return self._rules.match(message) is not None or _REQUEST.match(message) is not None
+
+    def pass_time(self, time_s: float) -> None:
+        """Take note of the time of a line that is known to be no news."""
+        if self._timeline.is_back(time_s) and (self._fatal is not None or self._boot_expected):
+            self._booted("kernel time began again")
+            self._begin(_BOOTED)
+        if self._timeline.pass_time(time_s) and self._fatal is None:
+            self._seen_kernel, self._boot_stage = True, _BOOTED
+            self._preamble.clear()
 
     def flush(self) -> list[Incident]:
         """Close what is open as it stands: the console has been silent for a while, or the log is at its end."""
@@ -121,6 +190,7 @@ class Detector:
             return []
         incident = self._close(self._report)
         self._cut = not incident.complete
+        self._calm = False
         return [incident]
 
     # --- is it news?
@@ -222,6 +292,9 @@ class Detector:
             found.append(self._close(report))
             return False
         ours = starts or (hit is None and not (report.settling and _CUT.match(line.message)))
+        ours = ours or (hit is not None and not report.settling and report.rule.kind in hit.rule.consequence_of)
+        if starts and hit is not None and hit.rule.report != "panic" and not report.reader.traced:
+            report.refine(hit)
         if ours and report.take(line, hit):
             if report.finished:
                 found.append(self._close(report))
@@ -240,11 +313,28 @@ class Detector:
         ):
             report.take(line, hit)
         else:
-            self._count += 1
-            report = Report(self._count, hit, line, tuple(self._preamble), self._crashes)
+            cause = self._lasts(hit, line) or self._cause(hit.rule, line)
+            self._count += cause is None
+            number = self._count if cause is None else cause.incident.id
+            report = Report(number, hit, line, tuple(self._preamble), self._crashes)
+            report.cause = cause.incident if cause else None
             self._crashes += hit.rule.report == "oops"
         self._report = report
-        return [self._close(report) if report.finished else report.incident(is_open=True)]
+        if report.finished:
+            return [self._close(report)]
+        return [report.incident(is_open=True)] if report.cause is None and self._unfinished else []
+
+    def _lasts(self, hit: Hit, line: Line) -> _Cause | None:
+        """The incident that the kernel reports once more."""
+        last = self._lasting.get(_identity(hit)) if hit.rule.repeats else None
+        if last is None:
+            return None
+        incident, time_s = last
+        if line.kernel_time_s is not None and time_s is not None:
+            lasts = line.kernel_time_s - time_s <= _LASTS_S
+        else:
+            lasts = line.number - incident.last_line <= _LASTS_LINES
+        return _Cause(incident, incident.title, (), time_s, incident.last_line) if lasts else None
 
     def _follows(self, report: Report, line: Line) -> bool:
         """Whether a line comes soon enough after a report to be of it."""
@@ -258,6 +348,10 @@ class Detector:
         if incident.fatal:
             self._fatal = incident
         self._remember(incident, report.last_time)
+        if report.rule.repeats:
+            if len(self._lasting) >= _MAX_LASTING:
+                self._lasting.clear()
+            self._lasting[_identity(report.hit)] = (incident, report.last_time)
         return incident
 
     # --- single lines and their consequences
@@ -318,7 +412,7 @@ class Detector:
     def _consequence(self, cause: _Cause, line: Line, hit: Hit) -> list[Incident]:
         cause.time_s, cause.line = line.kernel_time_s or cause.time_s, line.number
         incident = cause.incident
-        if len(incident.consequences) >= _MAX_CONSEQUENCES:
+        if len(incident.consequences) >= MAX_CONSEQUENCES:
             return []
         added = hit.render(hit.rule.adds) if hit.rule.adds else ""
         if added and added not in cause.adds:

@@ -31,6 +31,8 @@ class Frame:
     module: str | None = None
     """The module it is in; None for the kernel itself."""
     address: int | None = None
+    context: str | None = None
+    """``irq`` or ``nmi`` for code that had interrupted what comes after it; None for a task's own code."""
 
     def __str__(self) -> str:
         place = self.function if self.offset is None else f"{self.function}+{self.offset:#x}"

@@ -6,28 +6,33 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_shepherd_hil.kernel.crash import NULL_PAGE, CrashReader, guilty_frame
+from pytest_shepherd_hil.kernel.crash import NULL_PAGE, CrashReader
+from pytest_shepherd_hil.kernel.guilty import guilty_frame
 from pytest_shepherd_hil.kernel.hints import crash_hints, panic_hints
 from pytest_shepherd_hil.kernel.incident import Frame, Incident
+from pytest_shepherd_hil.kernel.machinery import is_machinery
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.kernel.incident import Crash
     from pytest_shepherd_hil.kernel.lines import Line
     from pytest_shepherd_hil.kernel.rules import Hit
 
-__all__ = ["Report", "normalised"]
+__all__ = ["MAX_CONSEQUENCES", "Report", "normalised"]
 
 MAX_LINES = 400
 """Lines of a report that are kept."""
 MAX_LINE_CHARS = 1024
+MAX_CONSEQUENCES = 50
 _MAX_TOTAL_LINES = 5000
-_MAX_FOREIGN = {"oops": 200, "panic": 200, "trace": 20}
+_MAX_FOREIGN = 200
 """Lines in a row that belong to no report, after which a report without an end is given up as cut."""
+_MAX_FOREIGN_AFTER_TRACE = 20
+"""The same where the report has no end of its own and has shown its trace."""
 
-_INTERRUPTED = {"rcu-stall", "soft-lockup", "hard-lockup"}
 _ONE_OF_MANY = {"rcu-stall"}
 """Kinds whose first line comes several times in one report."""
 _NUMBER = re.compile(r"\[#\d{1,6}\]")
+_DIED = {"oops", "general-protection", "alignment-trap"}
 _NOISE = re.compile(r"-?0x[0-9a-f]+|\b[0-9a-f]*\d[0-9a-f]*\b|-?\d+(?:\.\d+)?", re.IGNORECASE)
 
 
@@ -41,6 +46,7 @@ class Report:
 
     def __init__(self, number: int, hit: Hit, line: Line, preamble: tuple[Line, ...], earlier: int) -> None:
         self.number = number
+        self.hit = hit
         self.rule = hit.rule
         self.earlier = earlier
         self.reader = CrashReader()
@@ -54,7 +60,9 @@ class Report:
         self._lines: list[str] = []
         self._total = 0
         self._foreign = 0
-        self._numbered = False
+        self._refined = False
+        self.cause: Incident | None = None
+        """The incident that is reported here once more, or of which this report is a consequence."""
         for before in preamble:
             self.take(before)
         self.take(line, hit)
@@ -66,7 +74,6 @@ class Report:
             return False
         if hit is not None and hit.rule.report == "panic" and self.reader.panic_reason is None:
             self.reader.panic_reason = line.message[:MAX_LINE_CHARS]
-        self._numbered = self._numbered or _NUMBER.search(line.message) is not None
         if len(self._lines) < MAX_LINES:
             self._lines.append(line.text[:MAX_LINE_CHARS])
         self.last_line = line.number
@@ -75,10 +82,23 @@ class Report:
         self._foreign = 0
         return True
 
+    def take_plain(self, line_number: int, text: str, message: str, time_s: float) -> bool:
+        """Read a line that no rule knows and that ends nothing: the fast way of :meth:`take`. False: take it."""
+        if self._total >= _MAX_TOTAL_LINES - 1 or not self.reader.add_plain(message):
+            return False
+        if len(self._lines) < MAX_LINES:
+            self._lines.append(text[:MAX_LINE_CHARS])
+        self.last_line = line_number
+        self.last_time = time_s
+        self._total += 1
+        self._foreign = 0
+        return True
+
     def pass_over(self) -> bool:
         """Somebody else's line came in between; False where there have been too many for the report to be still on."""
         self._foreign += 1
-        return self._foreign <= _MAX_FOREIGN[self.rule.report or "trace"]
+        traced = self.rule.report == "trace" and self.reader.traced
+        return self._foreign <= (_MAX_FOREIGN_AFTER_TRACE if traced else _MAX_FOREIGN)
 
     def continues(self, hit: Hit, message: str) -> bool:
         """Whether a line that could begin a report is a further line of this one."""
@@ -87,9 +107,29 @@ class Report:
             return True
         if self.fatal or self.reader.ended:
             return False
+        if not self.reader.traced and (self.refined_by(hit) or hit.rule.kind in self.rule.refines):
+            return True
+        if self.rule is hit.rule and self.rule.kind == "memory-leak" and not self.reader.traced:
+            return True
+        if kind == "oops" == self.rule.report and not self.reader.traced and not self.reader.numbered:
+            return True
         if hit.rule.kind == self.rule.kind and self.rule.kind in _ONE_OF_MANY:
             return True
-        return kind == "oops" == self.rule.report and not self._numbered and _NUMBER.search(message) is not None
+        return kind == "oops" == self.rule.report and not self.reader.numbered and _NUMBER.search(message) is not None
+
+    def refined_by(self, hit: Hit) -> bool:
+        """Whether a line says more exactly what this is a report of."""
+        if self.rule.id == "headline-cut":
+            return hit.rule.report is not None and hit.rule is not self.rule and self._total < 4
+        return self.rule.kind in hit.rule.refines and hit.rule.id != self.rule.id and not self._refined
+
+    def refine(self, hit: Hit) -> None:
+        """A further line says more exactly what this is a report of; or, of a warning, where."""
+        if self.refined_by(hit):
+            self.rule = hit.rule
+            self._title = hit.render(hit.rule.title)
+            self._refined = True
+        self._groups = {**self._groups, **{name: text for name, text in hit.match.groupdict().items() if text}}
 
     @property
     def fatal(self) -> bool:
@@ -112,11 +152,30 @@ class Report:
         """It came to its own end. Reports without an end of their own (stalls) have one once they showed a frame."""
         if self.reader.ended or self.reader.panic_ended:
             return True
-        return self.rule.report == "trace" and self.rule.kind != "warning" and bool(self.reader.frames)
+        return self.rule.report == "trace" and self.rule.kind != "warning" and self.reader.traced
 
     def incident(self, *, is_open: bool) -> Incident:
-        """What is known of it."""
-        crash = self.reader.crash()
+        """What is known of it; for the report of a consequence, the cause with this consequence."""
+        own = self._incident(is_open=is_open)
+        cause = self.cause
+        if cause is None:
+            return own
+        reason = self.reader.panic_reason
+        then = f", then panic: {reason}" if reason else ", then a reboot" if self.rebooted else ""
+        return replace(
+            cause,
+            title=f"{cause.title}{then}" if then and not cause.fatal else cause.title,
+            last_line=own.last_line,
+            open=False,
+            fatal=cause.fatal or own.fatal,
+            hints=cause.hints
+            if cause.fatal
+            else (*cause.hints, *(panic_hints(own.crash) if reason and own.crash else ())),
+            consequences=(*cause.consequences, own.title, *own.consequences)[:MAX_CONSEQUENCES],
+        )
+
+    def _incident(self, *, is_open: bool) -> Incident:
+        crash = self.reader.crash(self.rule.kind)
         guilty = self._guilty(crash)
         what = self._what(crash)
         hints = crash_hints(crash, guilty, self.earlier)
@@ -147,23 +206,31 @@ class Report:
 
     def _guilty(self, crash: Crash) -> Frame | None:
         named = self._groups.get("function")
-        frame = guilty_frame(crash, interrupted=self.rule.kind in _INTERRUPTED)
-        if named:
-            text = self._groups.get("offset") or ""
-            offset = int(text, 16) if re.fullmatch(r"[0-9a-f]{1,16}", text) else None
-            from_title = Frame(named, offset, None, self._groups.get("module") or self._module_of(named))
-            return guilty_frame(_frames_of(crash, from_title))
-        return frame
+        if self.rule.kind == "lockdep":
+            reading = self.reader.reading()
+            takes = reading.safe_place() if "-safe ->" in self._title else reading.takes
+            first = next((frame for frame in takes if not is_machinery(frame.function)), None)
+            if first is not None:
+                return guilty_frame(crash, self.rule.kind, first)
+        if not named:
+            overflow = self.rule.id == "stack-overflow" or "corrupted stack end" in (crash.panic_reason or "")
+            return guilty_frame(crash, "stack-overflow" if overflow else self.rule.kind)
+        text = self._groups.get("offset") or ""
+        offset = int(text, 16) if re.fullmatch(r"[0-9a-f]{1,16}", text) else None
+        module = self._groups.get("module") or self._module_of(named)
+        return guilty_frame(crash, self.rule.kind, Frame(named, offset, None, module))
 
     def _module_of(self, function: str) -> str | None:
-        return next((frame.module for frame in self.reader.frames if frame.function == function), None)
+        return next(
+            (frame.module for frame in self.reader.reading().frames(self.rule.kind) if frame.function == function), None
+        )
 
     def _what(self, crash: Crash) -> str:
         """What happened, without where: ``NULL pointer dereference``."""
         if self.rule.report != "oops" or self.rule.kind != "oops":
             return self._title
         address = crash.address
-        what = self.reader.what
+        what = self.reader.reading().what
         if address is not None and address < NULL_PAGE and (what is None or "domain fault" in what or "page" in what):
             return "NULL pointer dereference"
         if what is not None:
@@ -188,13 +255,6 @@ class Report:
         if guilty and guilty.function in what:
             where = ""
         return f"{what}{where}{_while(crash, guilty)}{then}"
-
-
-def _frames_of(crash: Crash, first: Frame) -> Crash:
-    """The crash with the frame that the title names at its head."""
-    names = [frame.function for frame in crash.frames]
-    rest = crash.frames[names.index(first.function) + 1 :] if first.function in names else crash.frames
-    return replace(crash, frames=(first, *rest))
 
 
 def _while(crash: Crash, guilty: Frame | None) -> str:

@@ -19,6 +19,12 @@ A rule is a table ``[rules.<id>]`` with
 ``consequence_of`` (optional), ``within_s``, ``within_lines``
     kinds or ids of rules: soon after an incident of these the line is a consequence of it, not an incident of its own.
     Soon means so many seconds of kernel time, or so many lines where the console shows no times.
+``refines`` (optional)
+    kinds: in an open report of such a kind, before its trace, the line makes it a report of this rule
+``repeats`` (optional)
+    true where the kernel reports again and again while it lasts: the same again soon after is a consequence
+``contains`` (optional)
+    texts of which each matching line has at least one. Makes a scan of whole files fast; leave it out if in doubt.
 ``adds`` (optional)
     what a consequence adds to the title of its cause, after an arrow
 """
@@ -33,6 +39,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, cast
 
+from pytest_shepherd_hil.kernel.firsts import first_characters
 from pytest_shepherd_hil.kernel.incident import Severity
 from pytest_shepherd_hil.kernel.lines import parse_line
 
@@ -57,9 +64,14 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "within_s": (int, float),
     "within_lines": int,
     "adds": str,
+    "refines": list,
+    "repeats": bool,
+    "contains": list,
 }
 _REQUIRED = ("kind", "severity", "pattern", "example")
 _REPORTS = ("oops", "panic", "trace", "boot")
+_GENERAL = 20
+"""A rule that may begin with more characters than this is looked for by its texts, not by its beginning."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -83,6 +95,9 @@ class Rule:
     within_s: float = 2.0
     within_lines: int = 20
     adds: str | None = None
+    refines: tuple[str, ...] = ()
+    repeats: bool = False
+    contains: tuple[str, ...] = ()
 
     def search(self, message: str) -> re.Match[str] | None:
         """Where the rule finds itself in a message."""
@@ -114,13 +129,26 @@ class Rules:
     """An ordered set of rules; the first that matches decides."""
 
     rules: tuple[Rule, ...]
-    _gates: tuple[re.Pattern[str] | None, re.Pattern[str] | None] = (None, None)
+    by_first: Mapping[str, tuple[Rule, ...]]
+    """For the first character of a message, the rules that may match it."""
+    gates: Mapping[str, tuple[re.Pattern[str] | None, tuple[str, ...]]]
+    """For the same, a pattern that matches wherever one of them may (None: try all), and texts that hint at more."""
 
     @classmethod
     def of(cls, rules: tuple[Rule, ...]) -> Rules:
-        """Rules with a prefilter: one pattern each for the anchored ones and the others, to pass over healthy lines."""
-        anchored = [rule for rule in rules if rule.pattern.pattern.startswith("^")]
-        return cls(rules, (_gate(anchored, 1), _gate([rule for rule in rules if rule not in anchored], 0)))
+        """Rules with a prefilter by the first character of a message, to pass over healthy lines."""
+        firsts = [(rule, first_characters(rule.pattern)) for rule in rules]
+        by_first = {
+            char: tuple(rule for rule, chars in firsts if chars is None or char in chars)
+            for char in map(chr, range(128))
+        }
+        known = {char: some for char, some in by_first.items() if some}
+        general = {rule.id for rule, chars in firsts if rule.contains and (chars is None or len(chars) > _GENERAL)}
+        gates = {}
+        for char, some in known.items():
+            texts = dict.fromkeys(text for rule in some if rule.id in general for text in rule.contains)
+            gates[char] = (_gate(tuple(rule for rule in some if rule.id not in general)), tuple(texts))
+        return cls(rules, known, gates)
 
     def __iter__(self) -> Iterator[Rule]:
         return iter(self.rules)
@@ -136,30 +164,40 @@ class Rules:
 
     def match(self, message: str) -> Hit | None:
         """The first rule that matches, or None: most lines are healthy."""
-        anchored, others = self._gates
-        if (
-            anchored is not None
-            and others is not None
-            and not anchored.match(message, 0, _LOOKED_AT)
-            and not others.search(message, 0, _LOOKED_AT)
-        ):
+        if not self.may_match(message):
             return None
-        for rule in self.rules:
+        first = message[:1]
+        for rule in self.by_first.get(first, ()) if first.isascii() else self.rules:
             if match := rule.search(message):
                 return Hit(rule, match)
         return None
 
+    def may_match(self, message: str) -> bool:
+        """False where no rule matches; made to be fast on healthy lines."""
+        entry = self.gates.get(message[:1])
+        if entry is None:
+            return not message[:1].isascii()
+        gate, texts = entry
+        if gate is None or gate.match(message, 0, _LOOKED_AT):
+            return True
+        for text in texts:  # noqa: SIM110  any() is several times slower
+            if text in message:
+                return True
+        return False
 
-def _gate(rules: list[Rule], skip: int) -> re.Pattern[str] | None:
+
+def _gate(rules: tuple[Rule, ...]) -> re.Pattern[str] | None:
     """One pattern that matches wherever one of the rules does; None where they cannot be put together."""
     if not rules:
         return re.compile(r"(?!)")
     sources = []
     for rule in rules:
         source = rule.pattern.pattern
-        if re.search(r"\(\?P=|\(\?\(|\\\d|\(\?[aiLmsux]|\|\^", source) or (skip and _has_top_level_choice(source)):
+        if not source.startswith("^") or re.search(r"\(\?P=|\(\?\(|\\\d|\(\?[aiLmsux]|\|\^", source):
             return None
-        sources.append("(?:" + re.sub(r"\(\?P<\w+>", "(?:", source[skip:]) + ")")
+        if _has_top_level_choice(source):
+            return None
+        sources.append("(?:" + re.sub(r"\(\?P<\w+>", "(?:", source[1:]) + ")")
     try:
         return re.compile("|".join(sources))
     except re.error:
@@ -214,7 +252,7 @@ def _rule(file: str, rule_id: str, table: object) -> Rule:
         if key not in _KEYS:
             near = difflib.get_close_matches(key, _KEYS, 1)
             raise RuleError(f"{where}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-        if not isinstance(value, _KEYS[key]) or isinstance(value, bool):
+        if not isinstance(value, _KEYS[key]) or (isinstance(value, bool) and _KEYS[key] is not bool):
             raise RuleError(f"{where}: {key} = {value!r} has the wrong type")
     for key in _REQUIRED:
         if not values.get(key):
@@ -224,9 +262,10 @@ def _rule(file: str, rule_id: str, table: object) -> Rule:
         raise RuleError(f"{where}: severity = {severity!r} is none of {', '.join(Severity)}")
     if "report" in values and values["report"] not in _REPORTS:
         raise RuleError(f"{where}: report = {values['report']!r} is none of {', '.join(_REPORTS)}")
-    causes = cast("list[object]", values.get("consequence_of", []))
-    if not all(isinstance(cause, str) for cause in causes):
-        raise RuleError(f"{where}: consequence_of is a list of kinds or ids of rules")
+    lists = {key: cast("list[object]", values.get(key, [])) for key in ("consequence_of", "refines", "contains")}
+    for key, entries in lists.items():
+        if not all(isinstance(entry, str) and entry for entry in entries):
+            raise RuleError(f"{where}: {key} is a list of {'texts' if key == 'contains' else 'kinds or ids of rules'}")
     if any(cast("float", values.get(key, 1)) <= 0 for key in ("within_s", "within_lines")):
         raise RuleError(f"{where}: within_s and within_lines are greater than 0")
     pattern = _compile(where, "pattern", str(values["pattern"]))
@@ -239,7 +278,10 @@ def _rule(file: str, rule_id: str, table: object) -> Rule:
         unless=_compile(where, "not", str(values["not"])) if "not" in values else None,
         title=cast("str | None", values.get("title")),
         report=cast("str | None", values.get("report")),
-        consequence_of=tuple(str(cause) for cause in causes),
+        consequence_of=tuple(str(cause) for cause in lists["consequence_of"]),
+        refines=tuple(str(kind) for kind in lists["refines"]),
+        repeats=bool(values.get("repeats", False)),
+        contains=tuple(str(text) for text in lists["contains"]),
         within_s=float(cast("float", values.get("within_s", 2.0))),
         within_lines=cast("int", values.get("within_lines", 20)),
         adds=cast("str | None", values.get("adds")),
@@ -249,6 +291,8 @@ def _rule(file: str, rule_id: str, table: object) -> Rule:
     match = rule.search(parse_line(rule.example.encode(), 0).message)
     if match is None:
         raise RuleError(f"{where}: its pattern does not match its own example {rule.example!r}")
+    if rule.contains and not any(text in match.string for text in rule.contains):
+        raise RuleError(f"{where}: its example {rule.example!r} has none of the texts in contains")
     for key, template in (("title", rule.title), ("adds", rule.adds)):
         try:
             Hit(rule, match).render(template)

@@ -58,3 +58,12 @@ class Timeline:
                     return True
         self.replaying = True
         return False
+
+    def pass_time(self, time_s: float) -> bool:
+        """As :meth:`live` for a line among many that are passed over: a jump between two of these is none."""
+        newest = self.newest
+        if newest is None or time_s >= newest - _TOLERANCE_S:
+            self.newest = time_s if newest is None else max(newest, time_s)
+            self.replaying = False
+            return True
+        return self.live(time_s)

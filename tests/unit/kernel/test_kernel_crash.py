@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_shepherd_hil.kernel.crash import CrashReader, guilty_frame
+from pytest_shepherd_hil.kernel.crash import CrashReader
+from pytest_shepherd_hil.kernel.guilty import guilty_frame
 from pytest_shepherd_hil.kernel.hints import cma_hints, taint_words
 from pytest_shepherd_hil.kernel.incident import Crash, Frame, LoadedModule
 from pytest_shepherd_hil.kernel.lines import parse_line

@@ -1,0 +1,70 @@
+"""Where in bytes a line can be that a rule matches. A mere filter: with and without it the answers are the same."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_shepherd_hil.kernel.rules import Rules
+
+__all__ = ["Prefilter"]
+
+# What the kernel says before a boot, and characters that may hide a text: parse_line takes them out.
+_BESIDES = ("reboot: ", "Starting new kernel", "sysrq: Resetting")
+_HIDING = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r[^\r\n]"
+
+
+class Prefilter:
+    """Finds the places at which one of the rules' texts stands."""
+
+    def __init__(self, texts: Sequence[str], database: Any) -> None:
+        self._texts = [text.encode() for text in texts]
+        self._database = database
+        self._hiding = re.compile(_HIDING.encode())
+
+    @classmethod
+    def of(cls, rules: Rules) -> Prefilter:
+        """The filter for these rules; one that lets everything pass where a rule names no texts."""
+        if not all(rule.contains for rule in rules):
+            return cls((), None)
+        texts = tuple(sorted({text for rule in rules for text in rule.contains} | set(_BESIDES)))
+        return cls(texts, _compiled(texts))
+
+    def candidates(self, data: bytes) -> Sequence[int] | None:
+        """Offsets of which each candidate line has at least one, in order; None: any line may be one."""
+        if not self._texts:
+            return None
+        found: list[int] = []
+        if self._database is None:
+            for text in self._texts:
+                position = data.find(text)
+                while position >= 0:
+                    found.append(position)
+                    position = data.find(text, position + 1)
+            found.extend(match.start() for match in self._hiding.finditer(data))
+            found.sort()
+            return found
+
+        def note(_number: int, _start: int, end: int, _flags: int, _context: object) -> None:
+            found.append(end - 1)
+
+        self._database.scan(data, match_event_handler=note)
+        return found
+
+
+@cache
+def _compiled(texts: tuple[str, ...]) -> Any:
+    """A hyperscan database of the texts; None where hyperscan is not installed."""
+    try:
+        hyperscan: Any = importlib.import_module("hyperscan")
+    except ImportError:
+        return None
+    expressions = [re.escape(text).encode() for text in texts] + [_HIDING.encode()]
+    database = hyperscan.Database()
+    database.compile(expressions=expressions, ids=list(range(len(expressions))), flags=[0] * len(expressions))
+    return database

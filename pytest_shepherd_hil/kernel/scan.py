@@ -1,0 +1,229 @@
+"""The judge of whole logs: the same incidents as line by line, at the speed of a disk.
+
+Where no report is open, only lines with one of the rules' texts (``contains``) can be news. They are looked for in the
+bytes, by `hyperscan` where it is installed; all other lines are passed over. Of these only the kernel times matter,
+which tell a log that is shown again from news: they are read from the lines right before a candidate, and farther back
+at intervals. A replay shorter than such an interval changes no answer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_shepherd_hil.kernel.detector import Detector
+from pytest_shepherd_hil.kernel.lines import MAX_LINE_BYTES, match_prefix, parse_line, split_embedded
+from pytest_shepherd_hil.kernel.prefilter import Prefilter
+from pytest_shepherd_hil.kernel.rules import load_rules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pytest_shepherd_hil.kernel.incident import Incident
+    from pytest_shepherd_hil.kernel.rules import Rules
+
+__all__ = ["Scanner", "scan_bytes", "scan_stream"]
+
+_BLOCK = 1 << 20
+"""Bytes that are looked through at once."""
+_EXACT = 4096
+"""Bytes before a candidate of which each line is judged."""
+_INTERVAL = 32768
+"""Bytes between the lines whose times are looked at in what is passed over."""
+_SEGMENT = 8192
+"""Bytes of an open report that are taken apart at once."""
+
+
+def scan_bytes(data: bytes, rules: Rules | None = None) -> list[Incident]:
+    """The incidents in a whole log, each as it is when it is complete, in order; line numbers count from 0."""
+    return list(scan_stream((data,), rules))
+
+
+def scan_stream(chunks: Iterable[bytes], rules: Rules | None = None) -> Iterator[Incident]:
+    """The same for a stream in chunks of any size, in bounded memory.
+
+    An incident that is amended later (the board reboots after a panic) comes out again under its ``id``.
+    """
+    scanner = Scanner(rules)
+    for chunk in chunks:
+        yield from scanner.feed(chunk)
+    yield from scanner.finish()
+
+
+class Scanner:
+    """Finds the incidents in the bytes of one log."""
+
+    def __init__(self, rules: Rules | None = None) -> None:
+        self._rules = load_rules() if rules is None else rules
+        self._detector = Detector(self._rules, unfinished=False)
+        self._prefilter = Prefilter.of(self._rules)
+        self._rest: list[bytes] = []
+        self._size = 0
+        self.lines = 0
+        """Lines that have been judged or passed over."""
+        self._held: list[Incident] = []
+        """What was found while a report was open: it comes out after the report, which began before it."""
+
+    def feed(self, chunk: bytes) -> list[Incident]:
+        """Judge what comes next."""
+        self._rest.append(chunk)
+        self._size += len(chunk)
+        if self._size < _BLOCK:
+            return []
+        data = b"".join(self._rest)
+        end = data.rfind(b"\n") + 1
+        found = self._block(data[:end]) if end else []
+        rest = data[end:]
+        if len(rest) >= _BLOCK:  # a line of megabytes is handed on in pieces
+            whole = (len(rest) - 1) // MAX_LINE_BYTES * MAX_LINE_BYTES
+            for start in range(0, whole, MAX_LINE_BYTES):
+                found += self._line(rest[start : start + MAX_LINE_BYTES])
+            rest = rest[whole:]
+        self._rest, self._size = [rest], len(rest)
+        return found
+
+    def finish(self) -> list[Incident]:
+        """Judge what is left: the log is at its end."""
+        data = b"".join(self._rest)
+        self._rest, self._size = [], 0
+        found = self._block(data) if data else []
+        self._held += self._detector.flush()
+        return found + self._in_order()
+
+    def _in_order(self) -> list[Incident]:
+        held = sorted(self._held, key=lambda incident: incident.id)
+        self._held.clear()
+        return held
+
+    # --- blocks of whole lines
+
+    def _block(self, data: bytes) -> list[Incident]:
+        found: list[Incident] = []
+        start = 0
+        # Blocks are cut where a line is too long for one piece, or has carriage returns that hide what it says.
+        for stop, length in self._long_lines(data):
+            found += self._lines(data[start:stop])
+            for piece in range(stop, stop + length, MAX_LINE_BYTES):
+                found += self._line(data[piece : min(piece + MAX_LINE_BYTES, stop + length)].rstrip(b"\r"))
+            start = stop + length + 1
+        return found + self._lines(data[start:])
+
+    @staticmethod
+    def _long_lines(data: bytes) -> list[tuple[int, int]]:
+        """Start and length of the lines that are longer than a piece."""
+        found = []
+        position = 0
+        while len(data) - position > MAX_LINE_BYTES:
+            end = data.rfind(b"\n", position, position + MAX_LINE_BYTES + 1)
+            if end < 0:
+                end = data.find(b"\n", position)
+                end = len(data) if end < 0 else end
+                found.append((position, end - position))
+            position = end + 1
+        return found
+
+    def _lines(self, data: bytes) -> list[Incident]:
+        """Judge whole lines, none of them too long."""
+        found: list[Incident] = []
+        candidates = self._prefilter.candidates(data)
+        if candidates is None:
+            candidates = range(0)
+            self._judge_all(data, found)
+            return found
+        position = 0
+        for candidate in candidates:
+            if candidate < position:
+                continue
+            start = data.rfind(b"\n", position, candidate) + 1 or position
+            if not self._may_be_news(data, start):
+                continue
+            self._pass_over(data, position, start, found)
+            position = self._judge(data, start, found)
+        self._pass_over(data, position, len(data), found)
+        return found
+
+    def _may_be_news(self, data: bytes, start: int) -> bool:
+        end = data.find(b"\n", start)
+        line = parse_line(data[start : len(data) if end < 0 else end].rstrip(b"\r"), 0)
+        return any(self._detector.may_be_news(part.message) for part in split_embedded(line))
+
+    def _judge_all(self, data: bytes, found: list[Incident]) -> None:
+        position = 0
+        while position < len(data):
+            position = self._judge(data, position, found)
+
+    def _pass_over(self, data: bytes, start: int, stop: int, found: list[Incident]) -> None:
+        """Take note of the times in lines of which none can be news."""
+        if start >= stop:
+            return
+        exact = stop - _EXACT
+        if exact > start:
+            exact = data.rfind(b"\n", start, exact) + 1 or start
+            for position in range(start, exact, _INTERVAL):
+                self._look_at_time(data, position, exact)
+            self.lines += data.count(b"\n", start, exact)
+            start = exact
+        for raw in _split(data[start:stop]):
+            found += self._line(raw)
+
+    def _look_at_time(self, data: bytes, position: int, stop: int) -> None:
+        begin = data.rfind(b"\n", 0, position) + 1
+        times = []
+        for _ in range(3):
+            end = data.find(b"\n", begin, stop)
+            if end < 0:
+                break
+            match = match_prefix(data[begin : begin + 64].decode("ascii", "replace"))
+            if match is not None:
+                times.append(float(match["time"]))
+            begin = end + 1
+        if times:
+            self._detector.pass_time(min(times))
+
+    def _judge(self, data: bytes, start: int, found: list[Incident]) -> int:
+        """Judge the line at ``start`` and all of the report that it opens; tells where to go on."""
+        detector = self._detector
+        end = data.find(b"\n", start)
+        end = len(data) if end < 0 else end
+        found += self._line(data[start:end].rstrip(b"\r"))
+        start = end + 1
+        while detector.pending and start < len(data):
+            stop = data.find(b"\n", min(start + _SEGMENT, len(data)))
+            stop = len(data) if stop < 0 else stop
+            start = self._report(data[start:stop], start, found)
+        return start
+
+    def _report(self, segment: bytes, offset: int, found: list[Incident]) -> int:
+        """Judge the lines of an open report, as long as it is open; tells where to go on."""
+        detector = self._detector
+        take = detector.take_plain
+        raws = segment.split(b"\n")
+        texts = segment.decode("utf-8", "replace").split("\n")
+        number = self.lines
+        for raw, text in zip(raws, texts, strict=True):
+            offset += len(raw) + 1
+            plain = text.rstrip("\r")
+            if plain.isprintable() and (match := match_prefix(plain)) is not None:
+                message = plain[match.end() :].rstrip()
+                if take(number, plain, message, float(match["time"])):
+                    number += 1
+                    continue
+            self._held += detector.feed(parse_line(raw.rstrip(b"\r"), number))
+            number += 1
+            if not detector.pending:
+                break
+        if not detector.pending:
+            found += self._in_order()
+        self.lines = number
+        return offset
+
+    def _line(self, raw: bytes) -> list[Incident]:
+        found = self._detector.feed(parse_line(raw, self.lines))
+        self.lines += 1
+        return found
+
+
+def _split(data: bytes) -> list[bytes]:
+    lines = [line.rstrip(b"\r") for line in data.split(b"\n")]
+    if data.endswith(b"\n"):
+        lines.pop()
+    return lines

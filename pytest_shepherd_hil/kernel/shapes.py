@@ -1,0 +1,128 @@
+"""The shapes of the lines in a crash report: what a line is, told by one look, without reading what it says."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ["ADDRESS", "FUNCTION", "PLACE", "shape_of"]
+
+FUNCTION: Final = r"[A-Za-z_.][\w.$]{0,127}"
+PLACE: Final = FUNCTION + r"\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8}"
+"""``function+0x28/0x94``"""
+ADDRESS: Final = r"(?:\[<(?:[0-9a-f]{1,16}| {0,4}\(null\))>\]|\[[0-9a-f]{8,16}\]|\([0-9a-f]{8,16}\)|[0-9a-f]{16})"
+
+# Shape, the characters with which such a line begins, and its pattern. The first that matches decides.
+_SHAPES: Final = (
+    ("frame", " ", r" {1,2}(?:\? )?[A-Za-z_.][\w.$]{0,127}\+0x[0-9a-f]{1,8}/0x[0-9a-f]"),
+    ("frame", " \t", rf"[ \t]{{1,40}}(?:<[A-Z#]{{2,8}}> {{1,2}})?(?:{ADDRESS} ?){{0,2}}(?:\? {{0,4}})?{PLACE}"),
+    ("frame", "[", rf"(?:{ADDRESS} ?){{1,2}}(?: ?<[A-Z#]{{2,8}}> ?)?(?:\? )?{PLACE}"),
+    ("arm", " ", rf" {FUNCTION}(?: \[[\w-]{{1,64}}\])? from {FUNCTION}"),
+    ("arm", "[", r"\[<[0-9a-f]{1,16}>\] \("),
+    ("inline", " \t", rf"[ \t]{{1,40}}(?:{ADDRESS} ?)?{FUNCTION} [\w./+-]{{1,200}}:\d{{1,6}} \[inline\]"),
+    ("marker", " \t<", r"[ \t]{0,8}</?(?:IRQ|TASK|NMI|EOI|SOFTIRQ|#DF|#DB|#NMI|ENTRY_TRAMPOLINE|UNK)>"),
+    ("trace", "CBs", r"(?:Call [Tt]race|Backtrace|stack backtrace) ?:"),
+    ("section", "AFaf", r"(?:[Aa]llocated|[Ff]reed) (?:by |in |at )"),
+    ("became", ".w", r"(?:\.\.\. )?which became \S{1,32} at:"),
+    ("aside", "P", r"Preemption disabled at"),
+    ("section", "UL", r"Uninit was |Local variable |Last potentially related work creation|Last call_rcu"),
+    ("section", "-", r"-> #\d"),
+    ("section", "CT", r"CPU\d{1,5}: stopping|Task dump for CPU"),
+    ("section", "t", r"the existing dependency chain|the dependencies between|to a "),
+    ("takes", "", r"\S{1,32}/\d{1,10} (?:is trying to |just changed |\[|is freeing |is leaving )"),
+    ("lock", " (", r" {0,8}\(.{1,120}?\{[^}]{1,16}\}"),
+    ("lock", " 0123456789abcdef", r" {0,2}[0-9a-f]{8,16} \(.{1,120}\)\{"),
+    ("cpu", "CP", r"CPU: \d{1,5} (?:UID: \d{1,10} )?PID: |Pid: \d{1,10}, comm: "),
+    ("hardware", "H", r"Hardware name: "),
+    ("pc", "PER", rf"(?:PC is at|EIP is at|[ER]?IP:?(?: ?[0-9a-f]{{4}}:)?(?: {{0,2}}{ADDRESS}){{0,2}}) {{0,2}}{PLACE}"),
+    ("pc", "I", rf"IP: (?:[0-9a-f]{{4}}:)?(?:{ADDRESS} ?)?{PLACE}"),
+    ("pc", "Nep ", rf"(?:NIP (?:\[[0-9a-f]{{8,16}}\] ){{1,2}}| ?e?pc ?: ){PLACE}"),
+    ("lr", "Llr ", rf"(?:LR is at |LR (?:\[[0-9a-f]{{8,16}}\] ){{1,2}}|lr ?: | {{0,2}}ra ?: ){PLACE}"),
+    ("inlinepc", "ERI", rf"[ER]?IP: (?:[0-9a-f]{{4}}:)?{FUNCTION} [\w./+-]{{1,200}}:\d{{1,6}} \[inline\]"),
+    ("registers", "plsrxif", r"(?:pc|lr|sp|ip|fp|r\d{1,2}|x\d{1,2}|psr) ?: ?(?:\[<)?[0-9a-f]{8,16}\b"),
+    (
+        "registers",
+        "ERCDFOPGSX",
+        r"(?:[ER]?(?:[A-D]X|SI|DI|BP|SP)|EFLAGS|ORIG_RAX|R\d{2}|[CD]R\d|[DEFGS]S|PKRU|EIP|RIP): ",
+    ),
+    ("registers", " egts", r" {0,2}(?:e?pc|ra|gp|t\d|s\d{1,2}|a\d|status) ?: [0-9a-f]{8,16} "),
+    ("registers", "NLGMC", r"(?:NIP|LR|GPR\d{1,2}|MSR|CFAR): "),
+    ("process", "P", r"Process .{1,64} \(pid: \d"),
+    ("modules", "M", r"Modules linked in:"),
+    ("code", "CBUI", r"(?:Code|Bad code|Unable to access opcode bytes|Instruction dump).{0,40}?:"),
+    ("access", "#", r"#PF: "),
+    ("fault", "UuBk", r"(?:BUG: )?(?:[Uu]nable to handle |[Kk]ernel NULL |kernel tried to )|Unhandled "),
+    ("fault", "pN", r"paging request at |NULL pointer dereference at "),
+    ("pgd", "[", r"\[[0-9a-f]{8,16}\] \*?pgd="),
+    ("number", "", r"[A-Za-z][\w ,.:()'/-]{2,160}?\[#\d{1,6}\]"),
+    ("endtrace", "-", r"---\[ end trace "),
+    ("panic", "K-", r"(?:---\[ end )?Kernel panic - not syncing"),
+    ("reboot", "R", r"Rebooting in \d{1,10} seconds"),
+    ("text", "8-", r"8<--- cut here ---|-{3,16}\[ cut here \]|-{5,90}$"),
+    ("text", "=~", r"[=~]{5,100}$"),
+    ("text", "0123456789abcdef", r"[0-9a-f]{4}: {1,80}[0-9a-f]|[0-9a-f]{2,4}[0-9a-f]{4,14}(?::|  )[ 0-9a-f]{4,}"),
+    ("text", "0123456789", r"\d{1,3} locks? held by |\d{1,9} (?:total )?(?:page|slot|swap)"),
+    ("text", "[", r"\[ {0,8}(?:\d{1,10}|pid) {0,8}\] {1,8}(?:\d|uid|tgid)"),
+    ("text", "", r"\S{1,32} {1,32}[RSDTtZXI] .{0,24}(?:stack:|running task| \d{1,8} {1,8}\d)"),
+)
+
+# How lines begin that belong to a report and say nothing that is kept.
+_TEXT: Final = """\
+ |\t|>|*|...|"echo 0 > |DMA|Normal |Normal:|HighMem |HighMem:|Node |Mem-Info:|active_anon:|lowmem_reserve|Free swap|
+Total swap|Swap cache |Tasks state |oom-kill:|oom_reaper|Memory cgroup |Unreclaimable slab|memory: usage|
+memory+swap|kmem: usage|Flags: |Control: |Stack: |Stack:|Stack from |Exception stack|Backtrace: |Register |
+Dumping ftrace buffer|Kernel Offset: |CPU features: |Memory Limit: |Memory limit|SMP: stopping|Workqueue: |
+Tainted: |Not tainted |PKRU: |PGD |P4D |PUD |PMD |PTE |Oops: |Mem abort info:|Data abort info:|
+Fixing recursive fault|Insufficient stack space|Task stack: |IRQ stack: |Overflow stack: |Last Breaking|Krnl |User |
+ESR: |note: |pstate: |pgd = |swapper pgtable|user pgtable|NMI backtrace for |Sending NMI |Showing |
+Shutting down cpus|INFO: lockdep is turned off|INFO: Slab |INFO: Object |INFO: Freed |INFO: Allocated |
+in_atomic(): |preempt_count: |RCU nest depth: |no locks held by |hardirqs last |softirqs last |irq event stamp|
+rcu_scheduler_active|other info |but task is already |but this task |but there are no |and this task |
+and interrupts |which lock |which would |which has |because of |the code is fine|turning off the locking|
+the shortest |lock-class|lock acquired|Possible |Chain exists |stack pointer|task: |task.stack|raw: |flags: |page:|
+page dumped|page_owner |page last |page allocated |page has been |head:|memcg:|mapping:|aops:|anon flags|
+The buggy address |This frame has |Memory state around|Write of size|Read of size|Write at addr|Read at addr|
+Pointer tag|Object |Redzone |Padding |Bytes b4 |Bytes |Byte|FAULT_FLAG|FAULT_INJECTION|name fail|value changed|
+Value changed|Reported by |write to |read to |race at |write (marked) |index |shift exponent|signed integer|
+unsigned integer|load of |member access|left shift|storage size|variable length |division of |negation of |
+null pointer|Invalid access at|Out-of-bounds |Use-after-free |Memory corruption|Corrupted memory|Invalid free |
+kfence-#|original |unreferenced object|backtrace|hex dump|comm |Kernel memory |The following |Disabling IRQ #|
+handlers:|Disabling lock debugging|Kernel logic |HARDWARE ERROR|Freeing |usercopy: |binder_|kasan: |KASAN: |rcu: |
+RCU |rcu_|All QSes seen|(detected by |(t=|caller is |inconsistent |CPU: |Internal error: |dump_stack|refcount_t: |
+(ftrace buffer empty)|PID = |Cannot dump|Unwind |unwind |Supervisor |BUG: |WARNING: |INFO: |[ INFO: |[ BUG: |
+UBSAN: |PANIC: |invalid opcode|divide error|Slab cache|alloc |workqueue |pool |delayed: |in-flight: |pending: |pwq |
+worker |mce: |[Hardware Error]|sysrq: |Task:|ODEBUG: |DEBUG_LOCKS_WARN_ON|usb 1-1: BOGUS|Use struct |proc_dir_entry|
+kobject_add|sysfs: cannot|task:|Trace; |Bad page|RBP:|Fatal exception|Attempted to|---[ end |-----------|
+*** DEADLOCK|Aborting|Restarting""".replace("|\n", "|").split("|")
+
+_ANY: Final = [(shape, re.compile(pattern)) for shape, firsts, pattern in _SHAPES if not firsts]
+_CHARS: Final = "".join(map(chr, range(33, 127)))
+
+
+def _by_first_character() -> dict[str, tuple[tuple[tuple[str, re.Pattern[str]], ...], tuple[str, ...]]]:
+    table = {}
+    for char in {*_CHARS, " ", "\t"}:
+        patterns = [(s, re.compile(p)) for s, f, p in _SHAPES if char in f or (not f and char.isalnum())]
+        table[char] = (tuple(patterns), tuple(text for text in _TEXT if text.startswith(char)))
+    return table
+
+
+_TABLE: Final = _by_first_character()
+_PLACE: Final = re.compile(PLACE)
+
+
+def shape_of(message: str) -> str | None:
+    """What sort of line of a report a message is; None where it is none.
+
+    ``frame``, ``arm``, ``inline`` are of a trace; ``endtrace``, ``panic``, ``reboot`` end something; ``text`` is
+    the rest.
+    """
+    entry = _TABLE.get(message[:1])
+    if entry is None:
+        return None
+    for shape, pattern in entry[0]:
+        if pattern.match(message):
+            return shape
+    if message.startswith(entry[1]):
+        return "text"
+    return "frame" if _PLACE.match(message) else None
