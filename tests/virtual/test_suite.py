@@ -73,3 +73,17 @@ def test_mute_pru_fails_the_test_that_asks_it(board_suite: Suite) -> None:
     result.assert_outcomes(failed=1)
     found = board_suite.incidents("test_prus_answer_after_loading")[0]
     assert (found["kind"], found["severity"]) == ("pru-timeout", "fail")
+
+
+def test_board_without_snapshots_boots_each_time(suite: Suite) -> None:
+    suite.boards("[boards.cold.virtual]\nsnapshot = false\n")
+    result = suite.run(
+        """
+        def test_boots(console, shell):
+            assert "Booting Linux" in shell.run("dmesg").stdout
+        """,
+        board="cold",
+    )
+    result.assert_outcomes(passed=1)
+    (log,) = (suite.pytester.path / "hil-evidence").glob("*/console-cold.log")
+    assert "hil: board is ready" in log.read_text()
