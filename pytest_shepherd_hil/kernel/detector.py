@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.kernel.hints import cma_hints, reboot_hints, remoteproc_hints
 from pytest_shepherd_hil.kernel.incident import Incident, Severity
-from pytest_shepherd_hil.kernel.lines import split_embedded
+from pytest_shepherd_hil.kernel.lines import may_embed, split_embedded
 from pytest_shepherd_hil.kernel.report import MAX_CONSEQUENCES, MAX_LINE_CHARS, Report, normalised
 from pytest_shepherd_hil.kernel.rules import load_rules
 from pytest_shepherd_hil.kernel.timeline import Timeline
@@ -84,6 +84,7 @@ class Detector:
     def __init__(self, rules: Rules | None = None, *, unfinished: bool = True) -> None:
         """``unfinished``: give out an incident at its first line already, and again when it is complete."""
         self._rules = load_rules() if rules is None else rules
+        self._gates = self._rules.gates
         self._unfinished = unfinished
         self._calm = False
         self._count = 0
@@ -130,8 +131,12 @@ class Detector:
         if not message:
             return []
         time_s = line.kernel_time_s
-        if time_s is not None and self._calm and self._passes(line.number, line.text, message, time_s):
-            return []
+        if time_s is not None and self._calm:
+            if self._report is not None:
+                if self._passes(line.number, line.text, message, time_s):
+                    return []
+            elif self._is_healthy(message, time_s):
+                return []
         found: list[Incident] = []
         for part in split_embedded(line):
             if part.message:
@@ -152,21 +157,39 @@ class Detector:
         """Judge a plain line of the open report without making a :class:`Line` of it. False: feed it."""
         return self._calm and self._report is not None and self._passes(number, text, message, time_s)
 
+    def _is_healthy(self, message: str, time_s: float) -> bool:
+        """Whether the line says nothing: the fast way of :meth:`_judge` while no report is open."""
+        newest = self._timeline.newest
+        if newest is None or not newest <= time_s <= newest + 1.0:
+            return False
+        first = message[0]
+        entry = self._gates.get(first)
+        if entry is not None:
+            gate, texts = entry
+            if gate is None or gate.match(message):
+                return False
+            for text in texts:
+                if text in message:
+                    return False
+        elif not first.isascii():
+            return False
+        if ("]" in message and may_embed(message)) or (first in _SPECIAL_FIRSTS and _SPECIAL.match(message)):
+            return False
+        if self._preamble:
+            self._preamble.clear()
+        self._timeline.newest = time_s
+        return True
+
     def _passes(self, number: int, text: str, message: str, time_s: float) -> bool:
-        """Whether the line is an ordinary one: taken note of, nothing else to do. The fast way of :meth:`_judge`."""
+        """Whether the line is an ordinary one of the open report, and taken: the fast way of :meth:`_judge`."""
         timeline = self._timeline
         newest = timeline.newest
-        if newest is None or not newest <= time_s <= newest + 1.0 or ("[" in message and "." in message):
+        if newest is None or not newest <= time_s <= newest + 1.0 or ("]" in message and may_embed(message)):
             return False
         if self._rules.may_match(message):
             return False
         report = self._report
-        if report is None:
-            if message[0] in _SPECIAL_FIRSTS and _SPECIAL.match(message):
-                return False
-            if self._preamble:
-                self._preamble.clear()
-        elif report.settling or not report.take_plain(number, text, message, time_s):
+        if report is None or report.settling or not report.take_plain(number, text, message, time_s):
             return False
         timeline.newest = time_s
         return True

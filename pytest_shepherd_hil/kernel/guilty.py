@@ -47,7 +47,7 @@ _HANDS_OUT_WORK = re.compile(
     r"sock_(?:recvmsg|do_ioctl|setsockopt)\w*|vfs_(?:read|write|ioctl|fsync\w*)|do_vfs_ioctl|"
     r"new_sync_(?:read|write)|__vfs_(?:read|write)|call_(?:read|write)_iter|do_iter_\w+|full_proxy_\w+|"
     r"mmap_region|__mmap_region|__do_fault|do_fault\w*|__fput|task_work_run|ops_exit_list|cleanup_net|"
-    r"do_one_initcall|really_probe|mount_\w+|vfs_get_tree"
+    r"do_one_initcall|really_probe|mount_\w+|vfs_get_tree|do_dentry_open|vfs_open|chrdev_open"
 )
 
 
@@ -100,6 +100,8 @@ def _of_stall(frames: list[Frame], crash: Crash) -> Frame | None:
         if _INTERRUPT_ENTRY.fullmatch(frame.function) and frames[index + 1 :]:
             if any(_REPORTS_A_STALL.fullmatch(reporter.function) for reporter in frames[:index]):
                 inner = frames[index + 1 :]
+                while inner[1:] and _INTERRUPT_ENTRY.fullmatch(inner[0].function):
+                    inner = inner[1:]
             break
     in_module = next((f for f in inner if f.module is not None and _names_somebody(f, crash.pc)), None)
     if in_module is not None and not is_machinery(in_module.function):

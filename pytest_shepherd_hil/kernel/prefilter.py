@@ -19,21 +19,20 @@ _BESIDES = ("reboot: ", "Starting new kernel", "sysrq: Resetting")
 _HIDING = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r[^\r\n]"
 
 
+_HIDDEN = re.compile(_HIDING.encode())
+
+
 class Prefilter:
     """Finds the places at which one of the rules' texts stands."""
 
     def __init__(self, texts: Sequence[str], database: Any) -> None:
-        self._texts = [text.encode() for text in texts]
+        self._texts = texts
         self._database = database
-        self._hiding = re.compile(_HIDING.encode())
 
     @classmethod
     def of(cls, rules: Rules) -> Prefilter:
         """The filter for these rules; one that lets everything pass where a rule names no texts."""
-        if not all(rule.contains for rule in rules):
-            return cls((), None)
-        texts = tuple(sorted({text for rule in rules for text in rule.contains} | set(_BESIDES)))
-        return cls(texts, _compiled(texts))
+        return cls(rules.texts, _compiled(rules.texts)) if rules.texts else cls((), None)
 
     def candidates(self, data: bytes) -> Sequence[int] | None:
         """Offsets of which each candidate line has at least one, in order; None: any line may be one."""
@@ -41,12 +40,13 @@ class Prefilter:
             return None
         found: list[int] = []
         if self._database is None:
-            for text in self._texts:
-                position = data.find(text)
+            for text in (*self._texts, *_BESIDES):
+                needle = text.encode()
+                position = data.find(needle)
                 while position >= 0:
                     found.append(position)
-                    position = data.find(text, position + 1)
-            found.extend(match.start() for match in self._hiding.finditer(data))
+                    position = data.find(needle, position + 1)
+            found.extend(match.start() for match in _HIDDEN.finditer(data))
             found.sort()
             return found
 
@@ -64,7 +64,7 @@ def _compiled(texts: tuple[str, ...]) -> Any:
         hyperscan: Any = importlib.import_module("hyperscan")
     except ImportError:
         return None
-    expressions = [re.escape(text).encode() for text in texts] + [_HIDING.encode()]
+    expressions = [re.escape(text).encode() for text in (*texts, *_BESIDES)] + [_HIDING.encode()]
     database = hyperscan.Database()
     database.compile(expressions=expressions, ids=list(range(len(expressions))), flags=[0] * len(expressions))
     return database

@@ -133,6 +133,7 @@ class Rules:
     """For the first character of a message, the rules that may match it."""
     gates: Mapping[str, tuple[re.Pattern[str] | None, tuple[str, ...]]]
     """For the same, a pattern that matches wherever one of them may (None: try all), and texts that hint at more."""
+    _texts: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, rules: tuple[Rule, ...]) -> Rules:
@@ -148,7 +149,13 @@ class Rules:
         for char, some in known.items():
             texts = dict.fromkeys(text for rule in some if rule.id in general for text in rule.contains)
             gates[char] = (_gate(tuple(rule for rule in some if rule.id not in general)), tuple(texts))
-        return cls(rules, known, gates)
+        named = {text for rule in rules for text in rule.contains} if all(rule.contains for rule in rules) else set()
+        return cls(rules, known, gates, tuple(sorted(named)))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Texts of which each line that a rule matches has one; empty where some rule names none."""
+        return self._texts
 
     def __iter__(self) -> Iterator[Rule]:
         return iter(self.rules)

@@ -35,7 +35,7 @@ _SEGMENT = 8192
 
 def scan_bytes(data: bytes, rules: Rules | None = None) -> list[Incident]:
     """The incidents in a whole log, each as it is when it is complete, in order; line numbers count from 0."""
-    return list(scan_stream((data,), rules))
+    return list({incident.id: incident for incident in scan_stream((data,), rules)}.values())
 
 
 def scan_stream(chunks: Iterable[bytes], rules: Rules | None = None) -> Iterator[Incident]:
@@ -126,24 +126,23 @@ class Scanner:
         found: list[Incident] = []
         candidates = self._prefilter.candidates(data)
         if candidates is None:
-            candidates = range(0)
             self._judge_all(data, found)
             return found
-        position = 0
+        position = looked_at = 0
         for candidate in candidates:
-            if candidate < position:
+            if candidate < looked_at:
                 continue
-            start = data.rfind(b"\n", position, candidate) + 1 or position
-            if not self._may_be_news(data, start):
+            start = data.rfind(b"\n", looked_at, candidate) + 1 or looked_at
+            looked_at = data.find(b"\n", start) + 1 or len(data)
+            if not self._may_be_news(data[start:looked_at]):
                 continue
             self._pass_over(data, position, start, found)
-            position = self._judge(data, start, found)
+            position = looked_at = self._judge(data, start, found)
         self._pass_over(data, position, len(data), found)
         return found
 
-    def _may_be_news(self, data: bytes, start: int) -> bool:
-        end = data.find(b"\n", start)
-        line = parse_line(data[start : len(data) if end < 0 else end].rstrip(b"\r"), 0)
+    def _may_be_news(self, raw: bytes) -> bool:
+        line = parse_line(raw.removesuffix(b"\n").rstrip(b"\r"), 0)
         return any(self._detector.may_be_news(part.message) for part in split_embedded(line))
 
     def _judge_all(self, data: bytes, found: list[Incident]) -> None:

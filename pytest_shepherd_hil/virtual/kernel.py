@@ -100,8 +100,12 @@ def modules(source: Path, packages: Path, release: str, log: Path) -> dict[str, 
     headers = packages / "usr/src" / f"linux-headers-{release}"
     makefile = headers / "Makefile"
     makefile.write_text(makefile.read_text().replace(" /usr/src/", f" {packages}/usr/src/"))
-    arguments = ["make", "-C", str(headers), f"M={source}", "ARCH=arm", f"CROSS_COMPILE={tools.CROSS}"]
-    arguments += [f"-j{os.cpu_count() or 1}", f"KCFLAGS=-fdebug-prefix-map={source}/=", "modules"]
+    # The headers name the version of the compiler that built the kernel, which is not everywhere.
+    compiler = ["ARCH=arm", f"CROSS_COMPILE={tools.CROSS}", f"CC={tools.CROSS}gcc"]
+    arguments = ["make", "-C", str(headers), f"M={source}", *compiler]
+    # Debug information names sources as in their folders, wherever these were.
+    names = f"-fdebug-prefix-map={source}/= -fdebug-prefix-map={packages}="
+    arguments += [f"-j{os.cpu_count() or 1}", f"KCFLAGS={names}", "modules"]
     # Under a make that runs us these would speak of its own job server and variables.
     ours = {"MAKEFLAGS": "", "MFLAGS": "", "MAKELEVEL": "", "MAKEOVERRIDES": "", "KBUILD_OUTPUT": "", "O": ""}
     output, status = tools.attempt(arguments, environment=ours, timeout_s=_MAKE_S)

@@ -1,0 +1,377 @@
+"""What the lines of a crash report say, shape by shape."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pytest_shepherd_hil.kernel.guilty import STALLS
+from pytest_shepherd_hil.kernel.incident import Frame, LoadedModule
+from pytest_shepherd_hil.kernel.shapes import ADDRESS, FUNCTION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["READERS", "Reading"]
+
+_MAX_FRAMES = 100
+_MAX_INNERMOST = 60
+_MAX_REGISTERS = 64
+_MAX_MODULES = 512
+_MAX_TRACES = 16
+
+_OFFSET = r"\+0x(?P<{0}_off>[0-9a-f]{{1,8}})/0x(?P<{0}_size>[0-9a-f]{{1,8}})"
+_MODULE = r"(?:(?:\(\))? \[(?P<{0}_mod>[\w-]{{1,64}})(?: [0-9a-f]{{1,64}})?\])?"
+_PLACE = rf"(?P<{{0}}>{FUNCTION.replace('{', '{{').replace('}', '}}')})(?:{_OFFSET})?{_MODULE}"
+_SYM = _PLACE.format("sym")
+
+
+def _place(match: re.Match[str], name: str = "sym", context: str | None = None) -> Frame:
+    offset, size = match[f"{name}_off"], match[f"{name}_size"]
+    return Frame(
+        match[name],
+        int(offset, 16) if offset else None,
+        int(size, 16) if size else None,
+        match[f"{name}_mod"],
+        None,
+        context,
+    )
+
+
+def _with_address(frame: Frame, address: int) -> Frame:
+    return Frame(frame.function, frame.offset, frame.size, frame.module, address, frame.context)
+
+
+class Reading:
+    """What the lines of one report say, while they are read."""
+
+    def __init__(self) -> None:
+        self.what: str | None = None
+        """What the kernel calls it: ``NULL pointer dereference``, ``page domain fault``."""
+        self.address: int | None = None
+        self.access: str | None = None
+        self.oops_code: str | None = None
+        self.oops_number: int | None = None
+        self.pc: Frame | None = None
+        self.lr: Frame | None = None
+        self.registers: dict[str, int] = {}
+        self.cpu: int | None = None
+        self.pid: int | None = None
+        self.comm: str | None = None
+        self.taint: str | None = None
+        self.kernel: str | None = None
+        self.hardware: str | None = None
+        self.modules: tuple[LoadedModule, ...] = ()
+        self.takes: list[Frame] = []
+        """Where lockdep says that the lock is being taken, and the one that is held was."""
+        self.code: str | None = None
+        self.end_trace: str | None = None
+        self._ended = False
+        self._context: str | None = None
+        self._taking = 0
+        self._aside = False
+        self._traces = [_Trace("")]
+        self._pc_in: _Trace | None = None
+        self._pc_at = 0
+
+    def frames(self, kind: str = "") -> list[Frame]:
+        """The trace that counts, with the pc's exact place in it."""
+        trace = self._counting(kind)
+        frames = list(trace.frames)
+        if self.pc is None or kind == "hung-task":  # the pc that a hung task's report shows is another cpu's
+            return frames
+        if frames and frames[0].function == self.pc.function:
+            frames[0] = self.pc
+        elif self.pc.function not in [frame.function for frame in frames[:8]]:
+            inside = self._pc_in is trace and self.oops_number is None
+            frames.insert(self._pc_at if inside else 0, self.pc)
+        elif self._pc_in is trace and self.oops_number is None and self._pc_at and kind in STALLS:
+            frames.insert(self._pc_at, self.pc)
+        return frames
+
+    def safe_place(self) -> list[Frame]:
+        """Where lockdep saw the lock being taken in an interrupt: with this the other order is a deadlock."""
+        return next((trace.frames for trace in self._traces if trace.label == "became" and trace.frames), [])
+
+    def _counting(self, kind: str) -> _Trace:
+        traces = [trace for trace in self._traces if trace.frames and trace.label not in ("section", "became")]
+        if not traces:
+            return self._traces[0]
+        labelled = [trace for trace in traces if trace.label]
+        if kind == "lockdep":
+            return next((trace for trace in traces if trace.label == "stack"), (labelled or traces)[0])
+        if kind == "hung-task":
+            return (labelled or traces)[0]
+        if kind in STALLS:
+            return next((trace for trace in traces if not trace.has(_STALL_REPORTER)), traces[0])
+        if kind == "bad-page":
+            return traces[0]
+        return (labelled or traces)[0]
+
+    def _push(self, frame: Frame) -> None:
+        self._traces[-1].push(frame)
+
+    # --- one method for each shape of line
+
+    def fault(self, message: str) -> None:
+        if match := _FAULT.match(message):
+            groups = match.groupdict()
+            self.what = self.what or groups["what"] or groups["what2"]
+            address = groups["address"]
+            if self.address is None and address:
+                self.address = int(address, 16)
+            self.access = self.access or groups["access"]
+        elif match := _UNHANDLED.match(message):
+            self.what = self.what or match["what"]
+            if self.address is None and match["address"]:
+                self.address = int(match["address"], 16)
+
+    def pgd(self, message: str) -> None:
+        if self.address is None:
+            self.address = int(message[1 : message.index("]")], 16)
+
+    def access_line(self, message: str) -> None:
+        if self.access is None and (match := _X86_ACCESS.match(message)):
+            self.access = {"instruction fetch": "execute"}.get(match["access"], match["access"])
+
+    def number(self, message: str) -> None:
+        if self.oops_number is not None:
+            return
+        match = _NUMBER.match(message)
+        if match is None:
+            return
+        self.oops_number = int(match["number"])
+        text = match["code"].removeprefix("Internal error: ").removeprefix(": ").strip()
+        self.oops_code = text or None
+        if self.address is None and (where := _NON_CANONICAL.search(message)):
+            self.address = int(where[1], 16)
+        code = re.fullmatch(r"(?:Oops: )?([0-9a-f]{1,8})", text)
+        if self.access is None and code and "ARM" in match["rest"].split():
+            # ARM's fault status: Linux sets bit 31 for a prefetch abort; bit 11 is WnR of a data abort.
+            status = int(code[1], 16)
+            self.access = "execute" if status >> 31 else "write" if status >> 11 & 1 else "read"
+
+    def cpu_line(self, message: str) -> None:
+        if self.cpu is not None:
+            return
+        match = _CPU.match(message)
+        if match is None:
+            return
+        self.cpu, self.pid, self.comm = int(match["cpu"]), int(match["pid"]), match["comm"]
+        self.taint = "".join(re.sub(r"\[[^\]]{0,80}\]=?,?", "", match["taint"] or "").split())
+        self.kernel = match["kernel"].strip() or None
+
+    def hardware_line(self, message: str) -> None:
+        self.hardware = self.hardware or message[15:215].strip() or None
+
+    def process(self, message: str) -> None:
+        if self.pid is None and (match := _PROCESS.match(message)):
+            self.comm, self.pid = match["comm"], int(match["pid"])
+
+    def modules_line(self, message: str) -> None:
+        if self.modules:
+            return
+        names = re.sub(r"\[last unloaded: [^\]]{0,200}\]?", "", message[18:]).split()[:_MAX_MODULES]
+        found = (_LOADED.fullmatch(name) for name in names)
+        self.modules = tuple(LoadedModule(entry[1], entry[2] or "") for entry in found if entry)
+
+    def pc_line(self, message: str) -> None:
+        if self.pc is None and not self._ended and (match := _PC.match(message)):
+            self.pc = _place(match)
+            self._pc_in = self._traces[-1]
+            self._pc_at = len(self._pc_in.frames)
+
+    def lr_line(self, message: str) -> None:
+        if self.lr is None and not self._ended and (match := _PC.match(message)):
+            self.lr = _place(match)
+
+    def registers_line(self, message: str) -> None:
+        if self._ended or len(self.registers) >= _MAX_REGISTERS:
+            return
+        for name, value in _REGISTER.findall(message[:256]):
+            self.registers.setdefault(name.lower(), int(value, 16))
+        if self.pc is not None and self.pc.address is None and (address := self.registers.get("pc")) is not None:
+            self.pc = _with_address(self.pc, address)
+        if self.lr is not None and self.lr.address is None and (address := self.registers.get("lr")) is not None:
+            self.lr = _with_address(self.lr, address)
+
+    def trace(self, message: str) -> None:
+        self._begin("stack" if message.startswith("stack") else "trace")
+
+    def section(self, _: str) -> None:
+        self._begin("section")
+
+    def became(self, _: str) -> None:
+        self._begin("became")
+
+    def aside(self, _: str) -> None:
+        self._aside = True
+
+    def _begin(self, label: str) -> None:
+        if len(self._traces) < _MAX_TRACES:
+            self._traces.append(_Trace(label))
+        self._context = None
+        self._aside = False
+
+    def marker(self, message: str) -> None:
+        name = message.strip("\t <>")
+        if name.startswith("/"):
+            self._context = None
+        elif name in ("IRQ", "NMI", "SOFTIRQ"):
+            self._context = "nmi" if name == "NMI" else "irq"
+        elif name in ("EOI", "TASK"):
+            self._context = None
+
+    def arm_frame(self, message: str) -> None:
+        if self._ended:
+            return
+        match = _ARM_FRAME.match(message) or _ARM_FRAME_NEW.match(message)
+        if match is None:
+            return
+        groups = match.groupdict()
+        callee, caller = _place(match, "callee"), _place(match, "caller")
+        if groups.get("callee_at"):
+            callee = _with_address(callee, int(groups["callee_at"], 16))
+        if groups.get("caller_at"):
+            caller = _with_address(caller, int(groups["caller_at"], 16))
+        frames = self._traces[-1].frames
+        if not frames or frames[-1].function != callee.function:
+            self._push(callee)
+        self._push(caller)
+
+    def frame(self, message: str) -> None:
+        if self._taking:
+            self._takes(message)
+        if self._ended or self._aside:
+            self._aside = False
+            return
+        match = _FRAME.match(message)
+        if match is None or match["guess"] is not None:
+            return
+        if mark := match["mark"]:
+            self.marker(mark)
+        self._push(_place(match, "sym", self._context))
+
+    def inline(self, message: str) -> None:
+        if not self._ended and (match := _INLINE.match(message)):
+            self._push(Frame(match[1], None, None, None, None, self._context))
+
+    def inline_pc(self, message: str) -> None:
+        if self.pc is None and not self._ended and (match := _INLINE.search(message)):
+            self._push(Frame(match[1]))
+
+    def takes_line(self, message: str) -> None:
+        if "trying to acquire" in message:
+            self._taking = 2
+
+    def lock(self, message: str) -> None:
+        if self._taking:
+            self._takes(message)
+
+    def _takes(self, message: str) -> None:
+        if match := _AT.search(message):
+            self.takes.append(_place(match))
+            self._taking -= 1
+
+    def code_line(self, message: str) -> None:
+        if self.code is None and (match := _CODE.match(message)):
+            self.code = match["code"].strip()
+
+    def end_trace_line(self, message: str) -> None:
+        self._ended = True
+        if self.end_trace is None and (match := _END_TRACE.match(message)):
+            self.end_trace = match["id"]
+
+    def panic(self, _: str) -> None:
+        if any(trace.frames for trace in self._traces):
+            self._ended = True
+
+
+class _Trace:
+    """One call trace: what stands above it, and its frames, innermost first."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.frames: list[Frame] = []
+
+    def push(self, frame: Frame) -> None:
+        """Add a frame; of a very deep trace the innermost and the outermost frames are kept."""
+        if len(self.frames) >= _MAX_FRAMES:
+            del self.frames[_MAX_INNERMOST]
+        self.frames.append(frame)
+
+    def has(self, functions: frozenset[str]) -> bool:
+        return any(frame.function in functions for frame in self.frames)
+
+
+# The threads that report or wait for a stall; it is not theirs.
+_STALL_REPORTER = frozenset(
+    {"rcu_gp_kthread", "rcu_gp_fqs_loop", "rcu_exp_gp_kthread", "rcu_tasks_kthread", "khungtaskd"}
+)
+
+_R = Reading
+READERS: dict[str, Callable[[Reading, str], None]] = {
+    "frame": _R.frame,
+    "arm": _R.arm_frame,
+    "inline": _R.inline,
+    "inlinepc": _R.inline_pc,
+    "marker": _R.marker,
+    "trace": _R.trace,
+    "section": _R.section,
+    "became": _R.became,
+    "aside": _R.aside,
+    "takes": _R.takes_line,
+    "lock": _R.lock,
+    "cpu": _R.cpu_line,
+    "hardware": _R.hardware_line,
+    "pc": _R.pc_line,
+    "lr": _R.lr_line,
+    "registers": _R.registers_line,
+    "process": _R.process,
+    "modules": _R.modules_line,
+    "code": _R.code_line,
+    "access": _R.access_line,
+    "fault": _R.fault,
+    "pgd": _R.pgd,
+    "number": _R.number,
+    "endtrace": _R.end_trace_line,
+    "panic": _R.panic,
+}
+
+_FRAME = re.compile(
+    rf"[ \t]{{0,40}}(?P<mark><[A-Z#]{{2,8}}>)? {{0,2}}(?:{ADDRESS} ?){{0,2}}(?: ?<[A-Z]{{2,4}}> )?"
+    rf"(?P<guess>\? {{0,4}})?{_SYM}"
+)
+_ARM_FRAME = re.compile(
+    rf"\[<(?P<callee_at>[0-9a-f]{{1,16}})>\] \({_PLACE.format('callee')}\) from "
+    rf"\[<(?P<caller_at>[0-9a-f]{{1,16}})>\] \({_PLACE.format('caller')}"
+)
+_ARM_FRAME_NEW = re.compile(rf" ?{_PLACE.format('callee')} from (?=\S{{1,128}}\+0x){_PLACE.format('caller')}$")
+_INLINE = re.compile(
+    rf"(?:[ \t]{{1,40}}|[ER]?IP: (?:[0-9a-f]{{4}}:)?)(?:{ADDRESS} ?)?({FUNCTION}) [\w./+-]{{1,200}}:\d"
+)
+_AT = re.compile(rf", at: (?:{ADDRESS} ?)?{_SYM}")
+_PC = re.compile(rf"[^+]{{0,60}}?(?=[A-Za-z_.][\w.$]{{0,127}}\+0x){_SYM}")
+_REGISTER = re.compile(r"\b([a-zA-Z]{1,3}\d{0,2}|e?flags|EFLAGS) ?: ?(?:[0-9a-f]{4}:)?(?:\[<)?([0-9a-f]{8,16})\b")
+_FAULT = re.compile(
+    r"(?:BUG: |CPU \d{1,5} )?(?:[Uu]nable to handle (?:kernel )?|[Kk]ernel tried to |[Kk]ernel (?=NULL))?"
+    r"(?:(?P<what>NULL pointer dereference|paging request|page fault)|(?P<what2>[a-zA-Z][\w -]{1,60}?))"
+    r"(?: in \w{1,16}| on (?:read|write|instruction fetch))?"
+    r"(?:,? (?:at virtual address|at address|at|for address|address)(?::|) ?(?:0x)?(?P<address>[0-9a-f]{1,16})\b|$)"
+    r"(?: when (?P<access>read|write|execute))?"
+)
+_UNHANDLED = re.compile(
+    r"Unhandled (?:fault|prefetch abort): (?P<what>[^()]{1,80}?) \(0x[0-9a-f]{1,8}\)"
+    r"(?: at 0x(?P<address>[0-9a-f]{1,16}))?"
+)
+_X86_ACCESS = re.compile(r"#PF: \w{1,20} (?P<access>read|write|instruction fetch) access")
+_NUMBER = re.compile(r"(?P<code>.{0,160}?) ?\[#(?P<number>\d{1,6})\](?P<rest>.{0,80})")
+_NON_CANONICAL = re.compile(r"non-canonical address 0x([0-9a-f]{1,16})")
+_CPU = re.compile(
+    r"CPU: (?P<cpu>\d{1,5}) (?:UID: \d{1,10} )?PID: (?P<pid>-?\d{1,10}) Comm: (?P<comm>.{1,64}?) "
+    r"(?:Not tainted|Tainted: ?(?P<taint>(?:\[\w\]=\w{1,40},? ?|[A-Z] ?| ){1,60}?)) {1,8}(?P<kernel>\d{1,3}\..{0,200})"
+)
+_PROCESS = re.compile(r"Process (?P<comm>.{1,64}?) \(pid: (?P<pid>\d{1,10})")
+_LOADED = re.compile(r"([\w-]{1,64})(?:\(([A-Z+-]{1,16})\))?")
+_CODE = re.compile(r"(?:Code|Bad code|Unable to access opcode bytes|Instruction dump).{0,40}?: (?P<code>.{1,400})")
+_END_TRACE = re.compile(r"---\[ end trace (?P<id>[0-9a-f]{1,32}) \]---")
