@@ -32,7 +32,7 @@ class Requirement:
     def present(self) -> bool:
         if self.name == "shared":
             return SHARED.is_dir()
-        return shutil.which(self.name) is not None
+        return any(shutil.which(self.name, path=path) for path in (None, "/usr/sbin:/sbin"))
 
     @property
     def demanded(self) -> bool:
@@ -53,6 +53,7 @@ REQUIREMENTS = {
         Requirement("qemu-system-arm", ("qemu-system-arm",)),
         Requirement("arm-linux-gnueabihf-gcc", ("gcc-arm-linux-gnueabihf",)),
         Requirement("make", ("make",)),
+        Requirement("depmod", ("kmod",)),
         Requirement("apt-get", ("apt",)),
         Requirement("shared", ()),
     )
@@ -70,5 +71,5 @@ def require_all(*names: str) -> list[pytest.MarkDecorator]:
     return [require(name) for name in names]
 
 
-VIRTUAL_BOARD = ("qemu-system-arm", "arm-linux-gnueabihf-gcc", "make", "apt-get")
+VIRTUAL_BOARD = ("qemu-system-arm", "arm-linux-gnueabihf-gcc", "make", "depmod", "apt-get")
 """What it takes to build a virtual board and to run it."""
