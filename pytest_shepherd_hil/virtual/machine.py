@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pytest_shepherd_hil.errors import BoardError
 from pytest_shepherd_hil.rig.signals import Signals
 from pytest_shepherd_hil.rig.uart import Source, Uart
-from pytest_shepherd_hil.virtual.qemu import VERBOSE, Qemu
+from pytest_shepherd_hil.virtual.qemu import READY, VERBOSE, Qemu
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,7 +128,8 @@ class Machine:
 
     def _attend(self, qemu: Qemu) -> None:
         """Take what the board says on its UART and its pins, until it ends."""
-        with contextlib.suppress(OSError, ValueError):  # its ends are closed when power is cut
+        said: bytes | None = b"" if qemu.boots else None
+        with contextlib.suppress(OSError, ValueError, BoardError):  # its ends are closed when power is cut
             while True:
                 ready, _, _ = select.select([qemu.uart, qemu.pins], [], [])
                 if qemu.uart in ready:
@@ -136,6 +137,9 @@ class Machine:
                     if not data:
                         break
                     self._transmit(qemu, data)
+                    if said is not None and READY in (said := said[-len(READY) :] + data):
+                        qemu.open_ssh()
+                        said = None
                 if qemu.pins in ready:
                     level = qemu.pins.recv(4096)
                     if level:

@@ -19,10 +19,12 @@ from pytest_shepherd_hil.virtual.monitor import Monitor
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MACHINE", "VERBOSE", "Image", "Memory", "Qemu", "Snapshot", "executable"]
+__all__ = ["MACHINE", "READY", "VERBOSE", "Image", "Memory", "Qemu", "Snapshot", "executable"]
 
 QEMU = "qemu-system-arm"
 MEMORY = "256M"
+READY = b"hil: board is ready"
+"""What the board says on its console once it has booted and takes SSH connections."""
 COMMAND_LINE = (
     "console=ttyAMA0 cma=16M panic=5 sysrq_always_enabled=1 "
     "cryptomgr.notests initcall_blacklist=crypto_kdf108_init ipv6.disable=1"  # what only takes time, some 2 s of it
@@ -107,6 +109,7 @@ class Qemu:
         memory: for a board without a snapshot.
 
     Attributes:
+        boots: whether it boots from scratch, and will say so when it is :data:`READY`.
         uart: the board's UART; what it sends must be read at once, or the board stands still. Ends with the board.
         pins: what the board's semihosting channel says: ``1`` and ``0``, the level of its sync line.
         monitor: QMP.
@@ -125,13 +128,16 @@ class Qemu:
         memory: Memory | None = None,
     ) -> None:
         memory = memory or Memory(snapshot.memory if snapshot else None)
+        self._ssh_port = ssh_port
+        self.boots = snapshot is None
         with contextlib.ExitStack() as ours:
             with contextlib.ExitStack() as theirs:  # closed once it has them: then an end of it is an end for us
-                command, ends = self._start(image, ssh_port, snapshot, memory, ours, theirs)
+                command, ends = self._start(image, snapshot, memory, ours, theirs)
             try:
                 self.monitor = Monitor(ends["monitor"])
                 if snapshot is not None:
                     self._resume(f"fd:{self._state}")
+                    self.open_ssh()
             except BoardError as error:
                 raise HostError(f"QEMU did not start ({' '.join(command)}): {error}{self._said()}") from error
             self.uart, self.pins = ends["uart"], ends["pins"]
@@ -140,7 +146,6 @@ class Qemu:
     def _start(
         self,
         image: Image,
-        ssh_port: int,
         snapshot: Snapshot | None,
         memory: Memory,
         ours: contextlib.ExitStack,
@@ -162,7 +167,7 @@ class Qemu:
             *("-chardev", f"socket,id=pins,fd={fds['pins']}"),
             *("-semihosting-config", "enable=on,target=native,chardev=pins"),
             *("-chardev", f"socket,id=monitor,fd={fds['monitor']}", "-mon", "chardev=monitor,mode=control"),
-            *("-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{ssh_port}-:22"),
+            *("-netdev", "user,id=net,restrict=on"),
         ]
         passed = list(fds.values())
         if snapshot is not None:
@@ -174,6 +179,18 @@ class Qemu:
         self._process = _forker.submit(_fork, command, passed, self._errors.fileno()).result()
         ours.callback(self._end)
         return command, ends
+
+    def open_ssh(self) -> None:
+        """Let connections to the SSH port reach the board. One that boots could not take them yet, and QEMU would
+        keep them waiting for seconds; it refuses them until then. Done already for a board that has a snapshot.
+
+        Raises:
+            BoardError: somebody else listens on that port.
+        """
+        rule = f"hostfwd_add net tcp:127.0.0.1:{self._ssh_port}-:22"
+        answer = self.monitor.execute("human-monitor-command", {"command-line": rule})
+        if answer:
+            raise BoardError(f"virtual board: {rule}: {str(answer).strip()}")
 
     def save(self, snapshot: Snapshot) -> None:
         """Stop the board for good and write all but its memory, which must be ``snapshot``'s, to a file.

@@ -17,17 +17,15 @@ from filelock import FileLock
 from pytest_shepherd_hil.errors import BoardError
 from pytest_shepherd_hil.text import printable
 from pytest_shepherd_hil.virtual.port import free_port
-from pytest_shepherd_hil.virtual.qemu import MACHINE, Memory, Qemu, Snapshot, executable
+from pytest_shepherd_hil.virtual.qemu import MACHINE, READY, Memory, Qemu, Snapshot, executable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_shepherd_hil.virtual.qemu import Image
 
-__all__ = ["READY", "snapshot_of"]
+__all__ = ["snapshot_of"]
 
-READY = b"hil: board is ready"
-"""What the board says on its console once it has booted."""
 BOOT_S = 120.0
 LOCK_S = 300.0
 

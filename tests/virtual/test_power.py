@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -18,7 +19,9 @@ import pytest
 from pytest_shepherd_hil.boards import SshConfig
 from pytest_shepherd_hil.errors import BoardError, HilError, ShellError
 from pytest_shepherd_hil.shell import Shell
+from pytest_shepherd_hil.virtual.port import free_port
 from pytest_shepherd_hil.virtual.process import VirtualProcess
+from pytest_shepherd_hil.virtual.qemu import Image, Qemu
 from tests.requirements import VIRTUAL_BOARD, require_all
 from tests.sim.sim_process import Console
 
@@ -222,11 +225,23 @@ def test_no_qemu_is_left_behind_when_pytest_is_killed(build: Build, tmp_path: Pa
     assert all_end([pid, *qemus])
 
 
-def test_qemu_that_does_not_start_is_told_with_its_own_words(build: Build) -> None:
-    from pytest_shepherd_hil.virtual.qemu import Image, Qemu
+def test_qemu_that_does_not_start_is_told_with_its_own_words(build: Build, tmp_path: Path) -> None:
+    with pytest.raises(HilError, match=r"QEMU did not start(.|\n)*it said:(.|\n)*could not load kernel"):
+        Qemu(Image(tmp_path / "nothing", build.initramfs), ssh_port=free_port())
 
-    with pytest.raises(HilError, match=r"QEMU did not start(.|\n)*it said:(.|\n)*host forwarding"):
-        Qemu(Image(build.kernel, build.initramfs), ssh_port=70000)
+
+def test_ssh_port_that_somebody_has_taken_is_told(build: Build) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        board = Qemu(Image(build.kernel, build.initramfs), ssh_port=taken.getsockname()[1])
+        with contextlib.closing(board), pytest.raises(BoardError, match="host forwarding"):
+            board.open_ssh()
+
+
+def test_booting_board_refuses_connections_until_it_can_take_them(virtual: VirtualProcess) -> None:
+    virtual.control.cold_boot()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((virtual.ssh.host, virtual.ssh.port), timeout=2.0)
+    ask(virtual, "true")
 
 
 def test_board_starts_at_once_where_the_snapshot_is_there(build: Build) -> None:
