@@ -22,9 +22,9 @@ from pytest_shepherd_hil.sim.shepherd import FAULTS
 from pytest_shepherd_hil.sim.workbench import Faults
 
 if TYPE_CHECKING:
-    from pathlib import Path
     import socket
     from collections.abc import Sequence
+    from pathlib import Path
 
     from pytest_shepherd_hil.sim.life import Life
     from pytest_shepherd_hil.sim.sshd import SshServer
