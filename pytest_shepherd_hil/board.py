@@ -16,6 +16,7 @@ from pytest_shepherd_hil.console.watch import Watch
 from pytest_shepherd_hil.errors import BoardError, ConsoleError, HilError, HostError, MisuseError, ShellError
 from pytest_shepherd_hil.guard.fence import Fences
 from pytest_shepherd_hil.kernel.detector import Detector
+from pytest_shepherd_hil.kernel.user_rules import layered
 from pytest_shepherd_hil.lock import BoardLock
 from pytest_shepherd_hil.module import KernelModule
 from pytest_shepherd_hil.power import CommandPower, ControlPower, Power
@@ -82,7 +83,8 @@ class Board:
         self._own: BoardProcess[Control] | None = None
         self._console_config: ConsoleConfig | None = config.console
         self._port: SerialPort | None = None
-        self._detector = Detector()
+        self._rules = layered(config.rules)
+        self._detector = Detector(self._rules.rules)
         self._watch: Watch | None = None
         self._shell: Shell | None = None
         self._logic: LogicAnalyzer | None = None
@@ -213,9 +215,13 @@ class Board:
         )
         on_line = self.fences.on_line if self.fences is not None else lambda _: None
         self._watch = Watch(
-            self._port, self.log, self._detector, self._on_incident, on_line=on_line, on_lost=self._on_console_lost
+            self._port, self.log, self._detector, self._tell, on_line=on_line, on_lost=self._on_console_lost
         )
         self._watch.start()
+
+    def _tell(self, incident: Incident) -> None:
+        if not self._rules.silences(incident):
+            self._on_incident(incident)
 
     def _open_logic(self) -> None:
         from pytest_shepherd_hil.logic.analyzer import LogicAnalyzer

@@ -7,20 +7,32 @@ board, the key and, where a name is misspelt, the nearest right one.
 from __future__ import annotations
 
 import codecs
-import difflib
 import re
 import tomllib
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from pytest_shepherd_hil.errors import ConfigError
+from pytest_shepherd_hil.kernel.user_rules import RuleLayer  # noqa: TC001  pydantic looks it up
+from pytest_shepherd_hil.rule_tables import rule_layers
 from pytest_shepherd_hil.text import printable
+from pytest_shepherd_hil.toml_words import closest, nearest, quoted, shown, toml_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
 __all__ = [
     "BoardConfig",
@@ -67,6 +79,14 @@ NonEmpty = Annotated[str, Field(min_length=1)]
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _paths(value: object, info: ValidationInfo) -> object:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(f"must be a file name or an array of file names, not {quoted(value)}")
+    folder = (info.context or {}).get("folder", Path())
+    return tuple(folder / Path(name).expanduser() for name in names)
 
 
 class SshConfig(_Table):
@@ -118,6 +138,9 @@ class ModuleConfig(_Table):
     """Command that unloads it; ``modprobe -rf NAME`` where not given."""
     timeout_s: Seconds = 30.0
     """How long loading or unloading may take."""
+    symbols: Annotated[tuple[Path, ...], BeforeValidator(_paths)] = ()
+    """The ``.ko`` with debug information, or several of them, or ``vmlinux`` too: a file name or an array of them.
+    Relative to ``boards.toml``; ``~`` is the home folder."""
 
 
 class PowerConfig(_Table):
@@ -168,6 +191,8 @@ class BoardConfig(_Table):
     power: PowerConfig | None = None
     sim: SimConfig | None = None
     virtual: VirtualConfig | None = None
+    rules: tuple[InstanceOf[RuleLayer], ...] = ()
+    """Changes to the packaged rules of the kernel judge, the most general first."""
 
     @model_validator(mode="after")
     def _something_to_talk_to(self) -> BoardConfig:
@@ -229,13 +254,13 @@ class BoardsFile:
             return self._boards[name]
         except KeyError:
             pass
-        nearest = _close(name, self._boards, 3)
-        if nearest:
-            hint = f"did you mean {' or '.join(nearest)}?"
+        near = closest(name, self._boards, 3)
+        if near:
+            hint = f"did you mean {' or '.join(near)}?"
         else:
             hint = f"it has {', '.join(self._boards) or 'no boards at all'}"
-        shown = printable(name, 100)
-        raise ConfigError(f"unknown board '{shown}': {_shown(self.path)} has no [boards.{shown}]; {hint}")
+        called = printable(name, 100)
+        raise ConfigError(f"unknown board '{called}': {shown(self.path)} has no [boards.{called}]; {hint}")
 
 
 def find_boards_file(start: Path) -> Path | None:
@@ -256,57 +281,64 @@ def load_boards(path: Path) -> BoardsFile:
     try:
         data = tomllib.loads(path.read_bytes().removeprefix(codecs.BOM_UTF8).decode("utf-8"))
     except OSError as error:
-        raise ConfigError(f"cannot read {_shown(path)}: {error.strerror or error}") from error
+        raise ConfigError(f"cannot read {shown(path)}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{_shown(path)} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+        raise ConfigError(f"{shown(path)} is not UTF-8 text: {error.reason} at byte {error.start}") from error
     except RecursionError as error:
-        raise ConfigError(f"{_shown(path)} is not TOML that can be read: it nests too deep") from error
+        raise ConfigError(f"{shown(path)} is not TOML that can be read: it nests too deep") from error
     except ValueError as error:  # also a number of thousands of digits
-        raise ConfigError(f"{_shown(path)} is not TOML: {printable(str(error))}") from error
+        raise ConfigError(f"{shown(path)} is not TOML: {printable(str(error))}") from error
 
-    faults = [f"unknown key {_quoted(key)} at the top; {_nearest(key, ['boards'])}" for key in data if key != "boards"]
+    top = ("boards", "rules")
+    faults = [f"unknown key {quoted(key)} at the top; {nearest(key, top)}" for key in data if key not in top]
     tables = data.get("boards", {})
     if not isinstance(tables, dict):
-        faults.append(f"'boards' must be a table, as in [boards.bbb01], not {_toml_type(tables)}")
+        faults.append(f"'boards' must be a table, as in [boards.bbb01], not {toml_type(tables)}")
         tables = {}
+    try:
+        general = rule_layers(path, "", data.get("rules", {}))
+    except ValueError as error:
+        faults.append(str(error))
+        general = ()
     boards: dict[str, BoardConfig] = {}
     for name, table in tables.items():
         try:
-            boards[name] = _board(name, table)
+            boards[name] = _board(name, table, path, general)
         except ValidationError as error:
             faults += [f"board {name}: {fault}" for fault in _explain(error)]
         except ValueError as error:
             faults.append(str(error))
     if faults:
-        raise ConfigError("\n".join(f"{_shown(path)}: {fault}" for fault in faults))
+        raise ConfigError("\n".join(f"{shown(path)}: {fault}" for fault in faults))
     return BoardsFile(path, boards)
 
 
-def _board(name: str, table: object) -> BoardConfig:
+def _board(name: str, table: object, path: Path, general: tuple[RuleLayer, ...]) -> BoardConfig:
     if not _NAME.fullmatch(name):
         raise ValueError(
-            f"{_quoted(name)} cannot be a board's name; use up to 64 letters, digits, '_', '-', '.', and begin with a "
+            f"{quoted(name)} cannot be a board's name; use up to 64 letters, digits, '_', '-', '.', and begin with a "
             "letter or digit"
         )
     if not isinstance(table, dict):
-        raise ValueError(f"board {name}: must be a table [boards.{name}], not {_toml_type(table)}")
+        raise ValueError(f"board {name}: must be a table [boards.{name}], not {toml_type(table)}")
     if "name" in table:
         raise ValueError(f"board {name}: key 'name': a board's name is its table's: [boards.{name}]")
-    return BoardConfig.model_validate({**table, "name": name})
+    rules = rule_layers(path, name, table.get("rules", {}), general)
+    return BoardConfig.model_validate({**table, "name": name, "rules": rules}, context={"folder": path.parent})
 
 
 def _explain(error: ValidationError) -> Iterator[str]:
     """One line for each thing that pydantic found, all in the file's own words."""
     for problem in error.errors(include_url=False):
         where = [str(part) for part in problem["loc"]]
-        key = _quoted(".".join(where))
+        key = quoted(".".join(where))
         match problem["type"]:
             case "extra_forbidden":
-                yield f"unknown key {key}; {_nearest(where[-1], _keys_beside(where))}"
+                yield f"unknown key {key}; {nearest(where[-1], _keys_beside(where))}"
             case "missing":
                 yield f"key {key} is missing"
             case "model_type" | "dict_type":
-                yield f"key {key}: must be a table, not {_toml_type(problem['input'])}"
+                yield f"key {key}: must be a table, not {toml_type(problem['input'])}"
             case "too_short":
                 yield f"key {key}: must not be empty"
             case "value_error":
@@ -314,7 +346,7 @@ def _explain(error: ValidationError) -> Iterator[str]:
                 yield f"key {key}: {cause}" if where else cause
             case _:
                 what = f"{problem['msg'][0].lower()}{problem['msg'][1:]}"
-                yield f"key {key}: {what}, not {_quoted(problem['input'])}"
+                yield f"key {key}: {what}, not {quoted(problem['input'])}"
 
 
 def _keys_beside(where: list[str]) -> Iterable[str]:
@@ -332,29 +364,3 @@ def _keys_beside(where: list[str]) -> Iterable[str]:
     for part in where[:-1]:
         model = tables.get(part, model)
     return [name for name in model.model_fields if not (model is BoardConfig and name == "name")]
-
-
-def _nearest(word: str, valid: Iterable[str]) -> str:
-    valid = list(valid)
-    near = _close(word, valid, 1)
-    return f"did you mean {near[0]!r}?" if near else f"valid here: {', '.join(valid)}"
-
-
-def _close(word: str, valid: Iterable[str], most: int) -> list[str]:
-    """The valid words that are nearest to ``word``, whatever its case."""
-    by_case = {name.casefold(): name for name in valid}
-    return [by_case[near] for near in difflib.get_close_matches(word.casefold(), by_case, n=most, cutoff=0.5)]
-
-
-def _quoted(value: object) -> str:
-    """Something of the file's, fit to be shown: what is hostile or long in it does no harm."""
-    return printable(repr(value), 100)
-
-
-def _shown(path: Path) -> str:
-    return printable(str(path), 4096)
-
-
-def _toml_type(value: object) -> str:
-    names = {str: "a string", int: "a number", float: "a number", bool: "a boolean", list: "an array", dict: "a table"}
-    return names.get(type(value), type(value).__name__)

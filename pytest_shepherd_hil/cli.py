@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from typing import TYPE_CHECKING
 
+from pytest_shepherd_hil.commands.bench_options import add_console_options, add_doctor_options
+from pytest_shepherd_hil.commands.options import add_rules_options, add_scan_options
 from pytest_shepherd_hil.errors import HilError
 
 if TYPE_CHECKING:
@@ -15,6 +19,8 @@ __all__ = ["main"]
 
 INTERRUPTED = 130
 """Exit status of a command that was ended with Ctrl-C, as shells have it."""
+NOT_READ = 141
+"""The same of a command whose output nobody reads any more, as in ``shepherd-hil rules | head``."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,12 +30,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line; by default this process's.
 
     Returns:
-        Exit status: 0, or 1 after an error that was told on stderr.
+        Exit status: 0, or 1 after an error that was told on stderr; those of ``scan``, ``doctor`` and
+        ``console`` have meanings of their own.
     """
     parser = argparse.ArgumentParser(prog="shepherd-hil", description="What is done beside test runs.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_scan(commands)
+    _add_rules(commands)
+    _add_doctor(commands)
+    _add_console(commands)
     _add_virtual(commands)
     options = parser.parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):  # a terminal that knows only ASCII still gets every line
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
@@ -38,6 +52,61 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
+        return NOT_READ
+
+
+def _add_scan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    about = "find what went wrong in kernel logs"
+    parser = commands.add_parser("scan", help=about, description=_sentence(about))
+    add_scan_options(parser)
+    parser.set_defaults(run=_scan)
+
+
+def _scan(options: argparse.Namespace) -> int:
+    from pytest_shepherd_hil.commands.scan import run
+
+    return run(options)
+
+
+def _add_rules(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    about = "list the rules that tell what is wrong on a kernel console"
+    parser = commands.add_parser("rules", help=about, description=_sentence(about))
+    add_rules_options(parser)
+    parser.set_defaults(run=_rules)
+
+
+def _rules(options: argparse.Namespace) -> int:
+    from pytest_shepherd_hil.commands.rules import run
+
+    return run(options)
+
+
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    about = "check a bench without running a test, and say what to do about each finding"
+    parser = commands.add_parser("doctor", help=about, description=_sentence(about))
+    add_doctor_options(parser)
+    parser.set_defaults(run=_doctor)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from pytest_shepherd_hil.commands.doctor import run
+
+    return run(options)
+
+
+def _add_console(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    about = "show a board's live console; read-only while a run holds the board"
+    parser = commands.add_parser("console", help=about, description=_sentence(about))
+    add_console_options(parser)
+    parser.set_defaults(run=_console)
+
+
+def _console(options: argparse.Namespace) -> int:
+    from pytest_shepherd_hil.commands.console import run
+
+    return run(options)
 
 
 def _add_virtual(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

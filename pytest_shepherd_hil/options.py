@@ -21,6 +21,7 @@ MARKERS = {
 BOARD_HELP = "run the tests that need a board on board NAME of boards.toml"
 BOARDS_HELP = "the file that describes the boards; default: the nearest boards.toml in the rootdir or above it"
 EVIDENCE_HELP = "folder for what is kept of each run and failure (default: hil-evidence in the rootdir)"
+RULES_HELP = "file of rules for the kernel console, on top of the packaged ones; see `shepherd-hil rules`"
 LIST_HELP = "show the boards of boards.toml, what each has and whether it is in use, and exit"
 
 
@@ -30,9 +31,11 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--hil-board", dest="hil_board", action="append", metavar="NAME", help=BOARD_HELP)
     group.addoption("--hil-boards", dest="hil_boards", metavar="FILE", help=BOARDS_HELP)
     group.addoption("--hil-evidence", dest="hil_evidence", metavar="DIR", help=EVIDENCE_HELP)
+    group.addoption("--hil-rules", dest="hil_rules", metavar="FILE", help=RULES_HELP)
     group.addoption("--hil-list-boards", dest="hil_list_boards", action="store_true", help=LIST_HELP)
     parser.addini("hil_boards", BOARDS_HELP)
     parser.addini("hil_evidence", EVIDENCE_HELP)
+    parser.addini("hil_rules", RULES_HELP)
 
 
 def wanted_board(config: pytest.Config) -> str | None:

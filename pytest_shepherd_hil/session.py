@@ -11,6 +11,7 @@ import pytest
 from pytest_shepherd_hil.board import Board
 from pytest_shepherd_hil.errors import BoardError, HilError, RecoveryError
 from pytest_shepherd_hil.evidence.bundle import EvidenceRun
+from pytest_shepherd_hil.evidence.sources import CrashSources, symbol_files
 from pytest_shepherd_hil.guard.abort import Interrupter, TestAbortedError
 from pytest_shepherd_hil.guard.guard import Guard
 from pytest_shepherd_hil.guard.settle import Settling
@@ -54,6 +55,7 @@ class HilSession:
         self.board_config = board
         self.summary = RunSummary()
         self._evidence_root = evidence_root
+        self._sources = CrashSources(lambda: symbol_files(board))
         self._evidence: EvidenceRun | None = None
         self._interrupter = Interrupter()
         self._board: Board | None = None
@@ -113,7 +115,7 @@ class HilSession:
         if self._board is not None:
             return self._board
         try:
-            self._evidence = evidence = EvidenceRun(self._evidence_root, self.board_config.name)
+            self._evidence = evidence = EvidenceRun(self._evidence_root, self.board_config.name, self._sources)
             self._board = board = Board(
                 self.board_config,
                 console_log=evidence.console_log,
@@ -289,6 +291,7 @@ class HilSession:
                 folder=self._write_evidence(item.nodeid, window),
                 own_error=None if raised is None or only_echo(raised) else raised,
                 missing=lacking,
+                sources=self._sources,
             )
             if incidents:
                 self._verdicts[item.nodeid, phase] = message

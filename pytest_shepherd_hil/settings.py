@@ -8,6 +8,7 @@ import pytest
 
 from pytest_shepherd_hil.boards import find_boards_file, load_boards
 from pytest_shepherd_hil.errors import ConfigError
+from pytest_shepherd_hil.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,12 +59,28 @@ def _setting(config: pytest.Config, name: str) -> tuple[Path | None, str]:
 
 
 def chosen_board(config: pytest.Config, name: str) -> BoardConfig:
-    """The board called ``name``.
+    """The board called ``name``, with the rules of ``hil_rules`` before its own.
 
     Raises:
-        pytest.UsageError: there is no such board, no ``boards.toml``, or it is faulty.
+        pytest.UsageError: there is no such board, no ``boards.toml``, or one of the files is faulty.
     """
     try:
-        return boards_file(config).board(name)
+        board = boards_file(config).board(name)
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from error
+    path, source = _setting(config, "hil_rules")
+    return _with_rules(board, path, source)
+
+
+def _with_rules(board: BoardConfig, path: Path | None, source: str) -> BoardConfig:
+    if path is None and not board.rules:
+        return board
+    from pytest_shepherd_hil.kernel.rules import RuleError
+    from pytest_shepherd_hil.kernel.user_rules import layered, read_layer
+
+    try:
+        layers = (*([read_layer(path)] if path is not None else []), *board.rules)
+        layered(layers)
+    except RuleError as error:
+        raise pytest.UsageError(f"{printable(str(error))}{source}") from error
+    return board.model_copy(update={"rules": layers})

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_shepherd_hil.console.log import ConsoleLine, ConsoleLog
+    from pytest_shepherd_hil.evidence.sources import CrashSources
     from pytest_shepherd_hil.kernel.incident import Incident
     from pytest_shepherd_hil.logic.capture import Capture
     from pytest_shepherd_hil.shell import ShellCall
@@ -30,6 +31,7 @@ class EvidenceRun:
     Args:
         root: the folder that holds the runs (``--hil-evidence``).
         board: name of the board.
+        sources: what symbols say of its crashes.
 
     Attributes:
         folder: the run's own folder.
@@ -39,8 +41,9 @@ class EvidenceRun:
         HostError: the folder cannot be made.
     """
 
-    def __init__(self, root: Path, board: str) -> None:
+    def __init__(self, root: Path, board: str, sources: CrashSources | None = None) -> None:
         self.board = board
+        self.sources = sources
         self.problems: list[str] = []
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         for attempt in range(100):
@@ -100,8 +103,8 @@ class TestEvidence:
         """
         marks = {number for incident in incidents for number in range(incident.first_line, incident.last_line + 1)}
         self._write("console.txt", console_text(log, lines, marks))
-        self._write("incident.txt", incidents_text(test, self._run.board, incidents))
-        self._write("incident.json", _to_json(test, self._run.board, incidents))
+        self._write("incident.txt", incidents_text(test, self._run.board, incidents, self._run.sources))
+        self._write("incident.json", _to_json(test, self._run.board, incidents, self._run.sources))
         self._write("shell.txt", transcript_text(log, calls))
         if capture is not None:
             try:
@@ -133,14 +136,19 @@ def _no_folder(folder: Path, error: OSError) -> HostError:
     )
 
 
-def _to_json(test: str, board: str, incidents: Sequence[Incident]) -> str:
+def _to_json(test: str, board: str, incidents: Sequence[Incident], sources: CrashSources | None) -> str:
+    found = []
+    for incident in incidents:
+        source = sources.of(incident) if sources is not None else None
+        extra = {"source": source.to_dict()} if source is not None else {}
+        found.append({"headline": incident.headline(board), **incident.to_dict(), **extra})
     return json.dumps(
         {
             "version": 1,
             "test": test,
             "board": board,
             "written": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds"),
-            "incidents": [{"headline": incident.headline(board), **incident.to_dict()} for incident in incidents],
+            "incidents": found,
         },
         indent=1,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.kernel.hints import taint_words
@@ -11,29 +12,60 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from pytest_shepherd_hil.console.log import ConsoleLine, ConsoleLog
-    from pytest_shepherd_hil.kernel.incident import Incident
+    from pytest_shepherd_hil.evidence.sources import CrashSources
+    from pytest_shepherd_hil.kernel.incident import Frame, Incident
+    from pytest_shepherd_hil.kernel.symbols import CrashSource
     from pytest_shepherd_hil.shell import ShellCall
 
 __all__ = ["console_text", "incident_text", "incidents_text", "transcript_text"]
 
 _EXCERPT_LINES = 12
+_MOST_PLACES = 6
+_NAMES_FIELD = re.compile(r"; (?:the )?DWARF (?:of \S+ )?names the field\.?$")
 _FATAL = {
     "console-lost": "nothing more can be seen of the board",
     "unexpected-reboot": "what the test had built up on the board is gone",
 }
 
 
-def incident_text(incident: Incident, *, excerpt: bool = True) -> list[str]:
-    """What a person wants to know about an incident after its headline, as lines."""
-    lines = [f"  {name:<9} {printable(value)}" for name, value in _facts(incident)]
-    lines += [f"  hint      {printable(hint)}" for hint in incident.hints]
+def incident_text(
+    incident: Incident, *, excerpt: bool = True, source: CrashSource | None = None, more: str = "console.txt"
+) -> list[str]:
+    """What a person wants to know about an incident after its headline, as lines.
+
+    Args:
+        excerpt: whether to show its console, cut in the middle where it is long; otherwise all of its code is.
+        source: what symbols say of it.
+        more: where the whole report can be read.
+    """
+    lines = [f"  {name:<9} {printable(value)}" for name, value in _facts(incident, source)]
+    if source is not None:
+        lines += _code(source, whole=not excerpt)
+        lines += [f"  symbols   {printable(problem)}" for problem in source.problems]
+    lines += [f"  hint      {printable(hint)}" for hint in _hints(incident, source)]
     if excerpt and incident.lines:
         lines.append("  console")
-        lines += [f"  | {printable(line, 160)}" for line in _excerpt(incident.lines)]
+        lines += [f"  | {printable(line, 160)}" for line in _excerpt(incident.lines, more)]
     return lines
 
 
-def _facts(incident: Incident) -> list[tuple[str, str]]:
+def _code(source: CrashSource, *, whole: bool) -> list[str]:
+    """The ``Code:`` line disassembled, or of it the instruction that trapped."""
+    if whole and source.code:
+        return ["  code", *(f"  | {printable(str(instruction))}" for instruction in source.code)]
+    return [f"  trapped   {printable(instruction.text)}" for instruction in source.code if instruction.trapping]
+
+
+def _hints(incident: Incident, source: CrashSource | None) -> list[str]:
+    """The judge's hints; with symbols, the one about the faulting address names the field."""
+    field = source.field_hint if source is not None else None
+    if field is None:
+        return list(incident.hints)
+    hints = [_NAMES_FIELD.sub(lambda _: f": {field}.", hint) for hint in incident.hints]
+    return hints if hints != list(incident.hints) else [*hints, f"What lies at the faulting address is {field}."]
+
+
+def _facts(incident: Incident, source: CrashSource | None) -> list[tuple[str, str]]:
     facts: list[tuple[str, str]] = []
     when = "" if incident.kernel_time_s is None else f", kernel time {incident.kernel_time_s:.6f} s"
     end = "" if incident.complete else ", cut off before its end"
@@ -42,9 +74,9 @@ def _facts(incident: Incident) -> list[tuple[str, str]]:
     crash = incident.crash
     if crash is not None:
         if crash.pc is not None:
-            facts.append(("pc", f"{crash.pc}{_called_from(incident)}"))
+            facts.append(("pc", f"{crash.pc}{_at(crash.pc, source)}{_called_from(incident)}"))
         if crash.lr is not None:
-            facts.append(("lr", str(crash.lr)))
+            facts.append(("lr", f"{crash.lr}{_at(crash.lr, source)}"))
         if crash.address is not None:
             facts.append(("address", f"{crash.address:#010x}{f' ({crash.access})' if crash.access else ''}"))
         running = [f"cpu {crash.cpu}"] if crash.cpu is not None else []
@@ -61,27 +93,36 @@ def _facts(incident: Incident) -> list[tuple[str, str]]:
             chain = [str(frame) for frame in crash.frames[:6]]
             more = len(crash.frames) - len(chain)
             facts.append(("trace", " < ".join(chain) + (f" < … {more} more" if more > 0 else "")))
+            shown = [frame for frame in dict.fromkeys(crash.frames) if frame not in (crash.pc, crash.lr)]
+            places = [f"{frame}{place}" for frame in shown if (place := _at(frame, source))]
+            facts += [("source", place) for place in places[:_MOST_PLACES]]
     facts += [("then", consequence) for consequence in incident.consequences]
     return facts
+
+
+def _at(frame: Frame, source: CrashSource | None) -> str:
+    place = source.place(frame) if source is not None else None
+    return f" at {place}" if place is not None else ""
 
 
 def _called_from(incident: Incident) -> str:
     return ", in interrupt" if incident.crash is not None and incident.crash.in_interrupt else ""
 
 
-def _excerpt(lines: Sequence[str]) -> list[str]:
+def _excerpt(lines: Sequence[str], more: str) -> list[str]:
     """The beginning and the end of a report: what names the cause, and how it ended."""
     if len(lines) <= _EXCERPT_LINES:
         return list(lines)
     head = _EXCERPT_LINES - 3
-    return [*lines[:head], f"… {len(lines) - head - 2} more lines: console.txt", *lines[-2:]]
+    return [*lines[:head], f"… {len(lines) - head - 2} more lines: {more}", *lines[-2:]]
 
 
-def incidents_text(test: str, board: str, incidents: Sequence[Incident]) -> str:
+def incidents_text(test: str, board: str, incidents: Sequence[Incident], sources: CrashSources | None = None) -> str:
     """``incident.txt``: every incident of a test, with its whole report."""
     blocks = [f"test   {printable(test)}\nboard  {board}\n"]
     for incident in incidents:
-        block = [printable(incident.headline(board)), *incident_text(incident, excerpt=False), ""]
+        source = sources.of(incident) if sources is not None else None
+        block = [printable(incident.headline(board)), *incident_text(incident, excerpt=False, source=source), ""]
         block += [f"  | {printable(line)}" for line in incident.lines]
         blocks.append("\n".join(block) + "\n")
     return "\n".join(blocks)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from pytest_shepherd_hil.evidence.sources import CrashSources
     from pytest_shepherd_hil.kernel.incident import Incident
 
 __all__ = ["BoardIncidentError", "failure_message", "short_path"]
@@ -35,6 +36,7 @@ def failure_message(
     folder: Path | None,
     own_error: BaseException | None,
     missing: Sequence[str] = (),
+    sources: CrashSources | None = None,
 ) -> str:
     """What is said of a test that failed for its board.
 
@@ -47,13 +49,14 @@ def failure_message(
         folder: where the evidence lies.
         own_error: what the test itself raised besides.
         missing: expected incidents that did not come, in words.
+        sources: what symbols say of crashes.
     """
     lines: list[str] = []
     for number, incident in enumerate(incidents[:_MOST_INCIDENTS]):
         lines.append(printable(incident.headline(board)))
         if number == 0 and note:
             lines.append(f"  where     {note}")
-        lines += incident_text(incident)
+        lines += incident_text(incident, source=sources.of(incident) if sources is not None else None)
     if len(incidents) > _MOST_INCIDENTS:
         lines.append(f"and {len(incidents) - _MOST_INCIDENTS} more incidents: incident.txt")
     lines += [f"expected on board {board}, but did not happen: {text}" for text in missing]

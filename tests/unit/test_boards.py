@@ -186,7 +186,7 @@ def test_what_is_not_toml_says_where(tmp_path: Path, content: str, place: str) -
     [
         ("[board.b.sim]\n", "unknown key 'board' at the top; did you mean 'boards'?"),
         ("[Boards.b.sim]\n", "unknown key 'Boards' at the top; did you mean 'boards'?"),
-        ("zzz = 1\n", "unknown key 'zzz' at the top; valid here: boards"),
+        ("zzz = 1\n", "unknown key 'zzz' at the top; valid here: boards, rules"),
         ("boards = 5\n", "'boards' must be a table, as in [boards.bbb01], not a number"),
         ("[[boards]]\n", "'boards' must be a table, as in [boards.bbb01], not an array"),
         ("[boards]\nb = 'x'\n", "board b: must be a table [boards.b], not a string"),
@@ -317,7 +317,7 @@ def test_several_faults_are_one_line_each_through_the_whole_file(tmp_path: Path)
     [boards.fine.sim]
     """
     assert faults(tmp_path, content) == [
-        "unknown key 'wombat' at the top; valid here: boards",
+        "unknown key 'wombat' at the top; valid here: boards, rules",
         "board a: key 'ssh.host' is missing",
         "board a: key 'ssh.port': input should be greater than or equal to 1, not 0",
         "board a: unknown key 'ssh.hots'; did you mean 'host'?",
@@ -487,3 +487,44 @@ def test_a_folder_called_boards_toml_is_not_the_file(tmp_path: Path) -> None:
 
 def test_where_there_is_no_file_none_is_found(tmp_path: Path) -> None:
     assert find_boards_file(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "paths"),
+    [
+        ("'build/shepherd.ko'", ["{here}/build/shepherd.ko"]),
+        ("['a.ko', '/boot/vmlinux']", ["{here}/a.ko", "/boot/vmlinux"]),
+        ("'~/a.ko'", ["{home}/a.ko"]),
+    ],
+)
+def test_symbols_are_found_from_the_files_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, paths: list[str]
+) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    module = board(tmp_path, f"{CONSOLE}[boards.b.module]\nname = 'm'\nsymbols = {value}\n").module
+    assert module is not None
+    assert [str(path) for path in module.symbols] == [
+        path.format(here=tmp_path, home="/home/someone") for path in paths
+    ]
+
+
+@pytest.mark.parametrize("value", ["1", "''", "['a.ko', 1]", "[['a.ko']]"])
+def test_symbols_that_are_no_file_names_are_one_fault(tmp_path: Path, value: str) -> None:
+    (fault,) = faults(tmp_path, f"{CONSOLE}[boards.b.module]\nname = 'm'\nsymbols = {value}\n")
+    assert fault.startswith("board b: key 'module.symbols': must be a file name or an array of file names, not ")
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        ("rules = 1\n", "'rules' must be tables [rules.<id>], not a number"),
+        ("[boards.b]\nrules = 1\n", "board b: 'rules' must be tables [boards.b.rules.<id>], not a number"),
+        ("[rules]\nx = 1\n", "rule 'x': is not a table; write it as [rules.x]"),
+        (
+            "[boards.b.rules.oops-null-pointer]\nseverity = 'fial'\n",
+            "board b: rule 'oops-null-pointer': severity = 'fial' is none of fail, warn, info, off",
+        ),
+    ],
+)
+def test_a_bad_rule_is_one_fault_with_board_and_rule(tmp_path: Path, tables: str, said: str) -> None:
+    assert faults(tmp_path, f"{tables}{CONSOLE}")[:1] == [said]

@@ -1,0 +1,135 @@
+"""Logs on disk or from stdin, as streams of bytes in bounded memory: files, folders, ``-``, anything gzipped."""
+
+from __future__ import annotations
+
+import os
+import sys
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from pytest_shepherd_hil.errors import HostError
+from pytest_shepherd_hil.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["STDIN", "Input", "find_inputs"]
+
+STDIN = "-"
+CHUNK = 1 << 18
+_GZIP = b"\x1f\x8b"
+_NO_LOGS = frozenset(
+    {".bz2", ".c", ".h", ".html", ".jpg", ".json", ".jsonl", ".ko", ".md", ".o", ".part", ".png", ".py"}
+)
+_NO_LOGS |= {".pyc", ".so", ".sqlite", ".sr", ".tar", ".tgz", ".toml", ".xml", ".xz", ".yaml", ".yml", ".zip", ".zst"}
+"""What in a folder is no log; a file that is named itself is read whatever it is called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Something to read.
+
+    Attributes:
+        name: as the user gave it, or as it was found in the user's folder.
+        size: in bytes on disk; 0 where it is not known.
+    """
+
+    name: str
+    size: int
+
+    def chunks(self, on_progress: Callable[[int], None]) -> Iterator[bytes]:
+        """Its bytes, unpacked where they are gzipped.
+
+        Args:
+            on_progress: told how many bytes on disk have been read so far.
+
+        Raises:
+            HostError: it cannot be read, or not to its end.
+        """
+        try:
+            with self._open() as raw:
+                first = raw.read(CHUNK)
+                read = len(first)
+                on_progress(read)
+                unpack = _Unpacker() if first.startswith(_GZIP) else None
+                while first:
+                    yield from unpack.feed(first) if unpack is not None else (first,)
+                    first = raw.read(CHUNK)
+                    read += len(first)
+                    on_progress(read)
+                if unpack is not None:
+                    unpack.finish()
+        except OSError as error:
+            raise HostError(f"cannot read {printable(self.name)}: {error.strerror or error}") from error
+        except (zlib.error, EOFError) as error:
+            raise HostError(f"cannot read all of {printable(self.name)}: it is damaged gzip ({error})") from error
+
+    def _open(self) -> BinaryIO:
+        if self.name == STDIN:
+            return cast("BinaryIO", os.fdopen(os.dup(sys.stdin.fileno()), "rb"))
+        return Path(self.name).open("rb")
+
+
+class _Unpacker:
+    """Unpacks gzip as it comes, also several streams in a row, a chunk at a time."""
+
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj(wbits=31)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        while data:
+            if self._stream.eof:
+                data = data.lstrip(b"\0")  # padding, as on tapes
+                if not data:
+                    return
+                self._stream = zlib.decompressobj(wbits=31)
+            plain = self._stream.decompress(data, CHUNK)
+            if plain:
+                yield plain
+            data = self._stream.unconsumed_tail or self._stream.unused_data
+
+    def finish(self) -> None:
+        if not self._stream.eof:
+            raise EOFError("its end is missing")
+
+
+def find_inputs(names: Sequence[str], on_error: Callable[[HostError], None]) -> list[Input]:
+    """What there is to read behind these names, in the order of a person: folders with all that is below them, sorted.
+
+    Args:
+        names: files, folders, ``-`` for stdin.
+        on_error: told of each name that is nothing to be read.
+    """
+    found: list[Input] = []
+    for name in names:
+        if name == STDIN:
+            found.append(Input(STDIN, 0))
+            continue
+        path = Path(name)
+        try:
+            if path.is_dir():
+                inside = list(_in_folder(path, on_error))
+                if not inside:
+                    on_error(HostError(f"there is no log in folder {printable(name)}"))
+                found += inside
+            else:
+                found.append(Input(name, path.stat().st_size))
+        except (OSError, ValueError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or error
+            on_error(HostError(f"cannot read {printable(name)}: {reason}"))
+    return found
+
+
+def _in_folder(folder: Path, on_error: Callable[[HostError], None]) -> Iterator[Input]:
+    def unreadable(error: OSError) -> None:
+        on_error(HostError(f"cannot read folder {printable(str(error.filename))}: {error.strerror}"))
+
+    for parent, folders, files in os.walk(folder, onerror=unreadable):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            path = Path(parent, name)
+            if name.startswith(".") or path.suffix.lower() in _NO_LOGS or not path.is_file():
+                continue
+            yield Input(str(path), path.stat().st_size)
