@@ -63,6 +63,7 @@ def parse_samplerate(value: object) -> int:
 Samplerate = Annotated[int, PlainValidator(parse_samplerate)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 NonEmpty = Annotated[str, Field(min_length=1)]
+Commands = list[NonEmpty]
 
 
 class _Table(BaseModel):
@@ -116,6 +117,8 @@ class ModuleConfig(_Table):
     """Command that loads it; ``modprobe -a NAME`` where not given."""
     unload: NonEmpty | None = None
     """Command that unloads it; ``modprobe -rf NAME`` where not given."""
+    before_unload: Commands = []
+    """Commands to run before it is unloaded: they end what still holds it."""
     timeout_s: Seconds = 30.0
     """How long loading or unloading may take."""
 
@@ -161,6 +164,10 @@ class BoardConfig(_Table):
     description: str = ""
     boot_timeout_s: Seconds = 120.0
     """How long the board may take from power-on to a working shell."""
+    panic_on_oops: bool | None = None
+    """Have the kernel panic after an Oops (``kernel.panic_on_oops``), or not; left as it is where not given."""
+    prepare: Commands = []
+    """Commands to run on the board each time it has booted."""
     ssh: SshConfig | None = None
     console: ConsoleConfig | None = None
     logic: LogicConfig | None = None

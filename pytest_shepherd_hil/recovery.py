@@ -44,7 +44,7 @@ def recover(board: Board, reason: str, say: Callable[[str], None]) -> None:
             board.died(reason)
         else:
             say(f"{board.name}: has no [boards.{board.name}.power]; waiting for it to reboot by itself")
-        board.restarted(board.config.boot_timeout_s)
+        board.restarted(board.config.boot_timeout_s, "restarted")
     except HilError as error:
         text = (
             f"board {board.name} did not come back within {board.config.boot_timeout_s:g} s "

@@ -15,6 +15,7 @@ from pytest_shepherd_hil.guard.abort import Interrupter, TestAbortedError
 from pytest_shepherd_hil.guard.guard import Guard
 from pytest_shepherd_hil.guard.settle import Settling
 from pytest_shepherd_hil.guard.verdict import excused, missing, only_echo
+from pytest_shepherd_hil.identity import boots_text
 from pytest_shepherd_hil.markers import expectations
 from pytest_shepherd_hil.outcome import Failed
 from pytest_shepherd_hil.recovery import recover
@@ -125,6 +126,7 @@ class HilSession:
             self._settling = Settling(board, self._guard)
             self._interrupter.install()
             board.open()
+            self._write_boots(board)
         except BaseException as error:
             if isinstance(error, HilError):
                 self._hopeless = self._why_not_open(error)
@@ -367,12 +369,17 @@ class HilSession:
                 self._hopeless = str(error)
                 self._say(self._hopeless.splitlines()[0])
                 return
+            self._write_boots(board)
         harm = guard.harm
         if harm is not None:
             self._hopeless = f"board {board.name} fails again each time it boots: {harm.headline(board.name)}"
             self._say(self._hopeless)
 
     # evidence and words
+
+    def _write_boots(self, board: Board) -> None:
+        if self._evidence is not None and board.boots:
+            self._evidence.write("board.txt", boots_text(board.name, board.boots))
 
     def _write_evidence(self, test: str, window: Window) -> Path | None:
         board, guard = self._board, self._guard
