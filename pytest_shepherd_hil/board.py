@@ -15,6 +15,7 @@ from pytest_shepherd_hil.console.log import ConsoleLog
 from pytest_shepherd_hil.console.proof import Unproven, explain
 from pytest_shepherd_hil.errors import BoardError, ConsoleError, HostError, MisuseError, ShellError
 from pytest_shepherd_hil.guard.fence import Fences
+from pytest_shepherd_hil.guard.kmsg import KmsgWriter
 from pytest_shepherd_hil.identity import Boot, look_at
 from pytest_shepherd_hil.lock import BoardLock
 from pytest_shepherd_hil.module import KernelModule
@@ -191,7 +192,7 @@ class Board:
                 self.config, self._shell, self._say, console=console is not None, keep_dead=self._keep_dead
             )
         if self._shell is not None and console is not None:
-            self.fences = Fences(self._shell, self.log, secrets.token_hex(4))
+            self.fences = Fences(KmsgWriter(self._shell), self.log, secrets.token_hex(4))
         if console is not None:
             self.link = self._link_console(console)
             self.link.open()

@@ -178,6 +178,11 @@ class HilSession:
         assert self._guard is not None
         strays = self._guard.strays()
         self.summary.strays = [incident.headline(board.name) for incident in strays]
+        if self._settling is not None and self._settling.paused:
+            self.summary.notes.append(
+                f"board {board.name} has no shell to write a fence with: each test ended with a pause of "
+                f"{Settling.SETTLE_S:g} s, and later words of it may be charged to the next"
+            )
         self.summary.warnings = dict(Counter(incident.title for incident in self._guard.warnings()))
         if self._hopeless is not None and not self._hopeless_told:
             self.summary.broken.append(self._hopeless.splitlines()[0])

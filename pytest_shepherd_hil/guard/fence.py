@@ -15,7 +15,7 @@ from pytest_shepherd_hil.errors import HilError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_shepherd_hil.shell import Shell
+    from pytest_shepherd_hil.guard.kmsg import KmsgWriter
 
 __all__ = ["Fences"]
 
@@ -24,7 +24,7 @@ class Fences:
     """Writes fences through the shell and waits for them on the console.
 
     Args:
-        shell: writes them.
+        kmsg: writes them.
         log: tells whether the console still talks.
         run: something that no other run's fences have in them.
     """
@@ -36,8 +36,8 @@ class Fences:
     LONGEST_S = 60.0
     """How long to wait for a console that talks all the time."""
 
-    def __init__(self, shell: Shell, log: ConsoleLog, run: str) -> None:
-        self._shell = shell
+    def __init__(self, kmsg: KmsgWriter, log: ConsoleLog, run: str) -> None:
+        self._kmsg = kmsg
         self._log = log
         self._prefix = f"hil: fence {run}-"
         self._pattern = re.compile(rf"(?<!>){re.escape(self._prefix)}\d+(?![\d'])")
@@ -57,7 +57,7 @@ class Fences:
     def nudge(self, timeout_s: float = 5.0) -> None:
         """Have the kernel log something, so that a line that it keeps back comes out. Does not fail."""
         with contextlib.suppress(HilError):
-            self._shell.run("echo '<7>hil: flush' > /dev/kmsg", timeout_s=min(timeout_s, 5.0))
+            self._kmsg.write("<7>hil: flush", min(timeout_s, 5.0))
 
     def wake(self) -> None:
         """Have the waiter look whether it should give up. For any thread."""
@@ -83,10 +83,8 @@ class Fences:
         started_ns = time.monotonic_ns()
         self._wakeup = wakeup = Wakeup()
         try:
-            # <3>, error level, passes a quiet console, too. The device is opened for each line: the kernel limits the
-            # rate for each opening, silently.
-            order = f"echo '<3>{text}' > /dev/kmsg && cat /proc/sys/kernel/random/boot_id"
-            self.boot_id = self._shell.run(order, timeout_s=10.0).stdout.strip()
+            # <3>, error level, passes a quiet console, too.
+            self.boot_id = self._kmsg.write(f"<3>{text}")
             deadline = time.monotonic() + longest_s
             while True:
                 wakeup.clear()

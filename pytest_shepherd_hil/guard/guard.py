@@ -77,8 +77,12 @@ class Guard:
         if running and (died or (news and incident.severity is Severity.FAIL and not expected)):
             self._stop_test(incident)
 
-    def add(self, kind: str, title: str, *, fatal: bool, hint: str) -> Incident:
-        """Take note of something that no line on the console says: that the console itself is gone, for example."""
+    def add(self, kind: str, title: str, *, fatal: bool, hint: str, lines: Sequence[str] = ()) -> Incident:
+        """Take note of something that no line on the console says: that the console itself is gone, for example.
+
+        Args:
+            lines: what the kernel said when it was asked.
+        """
         with self._lock:
             self._own_ids -= 1
             incident = Incident(
@@ -95,6 +99,7 @@ class Guard:
                 complete=True,
                 fatal=fatal,
                 hints=(hint,),
+                lines=tuple(lines),
             )
         self.on_incident(incident)
         return incident

@@ -26,6 +26,8 @@ class RunSummary:
     """Boards that did not come back, in words. They fail the run."""
     warnings: dict[str, int] = field(default_factory=dict)
     """How often each message came that is worth a word but fails nothing."""
+    notes: list[str] = field(default_factory=list)
+    """What a reader should know of how the run was watched."""
     problems: list[str] = field(default_factory=list)
     """What of the evidence could not be written."""
     evidence: dict[str, str] = field(default_factory=dict)
@@ -42,6 +44,7 @@ class RunSummary:
         """Add what another process's summary says, as its :meth:`to_dict` gave it."""
         self.strays += other["strays"]
         self.broken += other["broken"]
+        self.notes += [note for note in other["notes"] if note not in self.notes]
         self.problems += other["problems"]
         self.warnings = dict(Counter(self.warnings) + Counter(other["warnings"]))
         self.evidence.update(other["evidence"])
@@ -57,6 +60,8 @@ class RunSummary:
             reporter.write_line(printable(text), red=True)
         for title, count in self.warnings.items():
             reporter.write_line(f"warning ({count}x): {printable(title)}", yellow=True)
+        for note in self.notes:
+            reporter.write_line(printable(note))
         for problem in self.problems:
             reporter.write_line(printable(problem), yellow=True)
         if self.evidence:

@@ -27,8 +27,7 @@ def test_settings_are_made_for_the_run_and_put_back_at_its_end(suite: Suite, ben
     first.assert_outcomes(passed=1)
     first.stdout.fnmatch_lines(
         [
-            "hil: bench: set for this run: console loglevel from 4 to 8, kernel.panic from 0 to 1, "
-            "kernel.panic_on_oops from 0 to 1",
+            "hil: bench: set for this run: * 4 to 8, kernel.panic from 0 to 1, kernel.panic_on_oops from 0 to 1",
             "NOW [[]'8', '4', '1', '7', '1', '1', '1']",
         ]
     )
