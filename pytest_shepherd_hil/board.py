@@ -14,12 +14,13 @@ from pytest_shepherd_hil.console.link import Link
 from pytest_shepherd_hil.console.log import ConsoleLog
 from pytest_shepherd_hil.console.proof import Unproven, explain
 from pytest_shepherd_hil.errors import BoardError, ConsoleError, HostError, MisuseError, ShellError
+from pytest_shepherd_hil.guard.expected import expectation
 from pytest_shepherd_hil.guard.fence import Fences
 from pytest_shepherd_hil.guard.kmsg import KmsgWriter
 from pytest_shepherd_hil.identity import Boot, look_at
 from pytest_shepherd_hil.lock import BoardLock
 from pytest_shepherd_hil.module import KernelModule
-from pytest_shepherd_hil.power import CommandPower, ControlPower, Power
+from pytest_shepherd_hil.power import ControlPower, Power, open_power
 from pytest_shepherd_hil.preparation import Preparation
 from pytest_shepherd_hil.rig.start import start_own
 from pytest_shepherd_hil.shell import Shell
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
     from pytest_shepherd_hil.boards import BoardConfig, ConsoleConfig, SshConfig
     from pytest_shepherd_hil.console.port import PortLostError
+    from pytest_shepherd_hil.guard.block import IncidentBlock
+    from pytest_shepherd_hil.guard.expected import Expectation
     from pytest_shepherd_hil.kernel.incident import Incident
     from pytest_shepherd_hil.logic.acquisition import Acquisition
     from pytest_shepherd_hil.logic.analyzer import LogicAnalyzer
@@ -75,6 +78,8 @@ class Board:
         """The running kernel's boot id, where there is a shell."""
         self.fences: Fences | None = None
         """Where the board has both a shell and a console."""
+        self.on_expect: Callable[[Expectation, float], IncidentBlock] | None = None
+        """Makes the block of :meth:`expect_incident`, while a test is guarded."""
         self.boots: list[Boot] = []
         """What ran on it, from the time that it was opened."""
         self._say = say
@@ -165,6 +170,38 @@ class Board:
             )
         return self._own.control
 
+    def expect_incident(
+        self,
+        kind: str,
+        *,
+        function: str | None = None,
+        match: str | None = None,
+        count: int = 1,
+        timeout_s: float = 30.0,
+    ) -> IncidentBlock:
+        """``with board.expect_incident("oops") as inc:``: what is done in the block makes something go wrong.
+
+        An incident of another kind, a missing one and one too many fail the test. A fatal one ends the block's body at
+        once; the block swallows that, and the board is back when it has ended. Afterwards ``inc.incident`` is it.
+
+        Args:
+            kind: the incident's kind; ``panic`` stands for any fatal one.
+            function: the guilty function, where it matters.
+            match: regular expression to be found in the headline, where it matters.
+            count: how many are to come.
+            timeout_s: how long they may take to come, from the block's beginning, in seconds.
+
+        Raises:
+            ValueError: an argument is none that can be.
+            MisuseError: no test that uses the board is running.
+        """
+        expected = expectation(kind, function, match, count)
+        if not timeout_s > 0:
+            raise ValueError(f"timeout_s must be more than 0, not {timeout_s!r}")
+        if self.on_expect is None:
+            raise MisuseError(f"board {self.name}: expect_incident() is for tests and their fixtures")
+        return self.on_expect(expected, timeout_s)
+
     # opening and closing
 
     def open(self) -> None:
@@ -197,7 +234,7 @@ class Board:
             self.link = self._link_console(console)
             self.link.open()
         if self.config.power is not None:
-            self._power = CommandPower(self.config.power, board=self.name)
+            self._power = open_power(self.config.power, board=self.name)
         if self.config.logic is not None:
             self._open_logic()
 
@@ -314,7 +351,7 @@ class Board:
                     return
                 if time.monotonic() >= deadline:
                     raise BoardError(
-                        f"board {self.name}: {limit_s:g} s after it was restarted it still runs the old kernel "
+                        f"board {self.name}: {limit_s:.3g} s after it was restarted it still runs the old kernel "
                         f"(boot id {self.boot_id}); does the power command switch the right port?"
                     )
                 shell.drop()

@@ -11,7 +11,7 @@ import difflib
 import re
 import tomllib
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
@@ -124,8 +124,12 @@ class ModuleConfig(_Table):
 
 
 class PowerConfig(_Table):
-    """``[boards.NAME.power]``: commands of this host that switch the board's power."""
+    """``[boards.NAME.power]``: what switches the board's power: commands of this host, or another package's backend."""
 
+    backend: NonEmpty | None = None
+    """Name of another package's backend, as its entry point in the group ``pytest_shepherd_hil.power`` gives it."""
+    options: dict[str, Any] = {}
+    """What that backend is given."""
     cycle: NonEmpty | None = None
     off: NonEmpty | None = None
     on: NonEmpty | None = None
@@ -136,8 +140,13 @@ class PowerConfig(_Table):
 
     @model_validator(mode="after")
     def _some_way(self) -> PowerConfig:
-        if self.cycle is None and (self.off is None or self.on is None):
-            raise ValueError("give 'cycle', or both 'off' and 'on'")
+        ways = [self.backend is not None, self.cycle is not None, self.off is not None or self.on is not None]
+        if self.backend is None and self.options:
+            raise ValueError("'options' are for a 'backend'")
+        if sum(ways) > 1 and (self.backend is not None):
+            raise ValueError("give either 'backend', or the commands 'cycle' or 'off' and 'on'")
+        if self.backend is None and self.cycle is None and (self.off is None or self.on is None):
+            raise ValueError("give 'cycle', or both 'off' and 'on', or a 'backend'")
         return self
 
 

@@ -32,6 +32,8 @@ class Window:
     """Ids of the incidents in it."""
     judged: set[int] = field(default_factory=set)
     """Ids of those that some phase's verdict has named already."""
+    healed: set[int] = field(default_factory=set)
+    """Ids of those that the board has been brought back from while the test went on."""
     expectations: list[Expectation] = field(default_factory=list)
 
     @property

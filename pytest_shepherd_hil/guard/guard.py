@@ -57,6 +57,17 @@ class Guard:
         with self._lock:
             window.end_line = max(self._log.count if end_line is None else end_line, window.first_line)
 
+    def expect(self, window: Window, expectation: Expectation) -> None:
+        """From here on an incident is expected in a test that runs; it is asked before those expected already."""
+        with self._lock:
+            expectation.since_line = self._log.count
+            window.expectations.insert(0, expectation)
+
+    def close(self, expectation: Expectation) -> None:
+        """Nothing more is expected of that kind."""
+        with self._lock:
+            expectation.closed = True
+
     def on_incident(self, incident: Incident) -> None:
         """Take note of an incident, or of more of one already known; stop the test that runs, if it must."""
         with self._lock:
@@ -114,6 +125,8 @@ class Guard:
         """The board is being restarted: what has happened so far harms it no more."""
         with self._lock:
             self._harm = None
+            for window in self._windows[-1:]:
+                window.healed |= window.incidents
 
     def _note_harm(self, incident: Incident) -> None:
         if incident.severity is not Severity.FAIL:
@@ -121,6 +134,12 @@ class Guard:
         if incident.id not in self._harmful or (self._harm is not None and self._harm.id == incident.id):
             self._harmful.add(incident.id)
             self._harm = incident
+
+    def expected_death(self, window: Window) -> bool:
+        """Whether the board has died of something that the test expects, and is still dead."""
+        with self._lock:
+            gone = window.expected - window.healed
+            return any(self._incidents[number].fatal for number in window.incidents & gone)
 
     def report_open(self, window: Window) -> bool:
         """Whether a report that began in this window is still being printed."""

@@ -22,6 +22,8 @@ class RunSummary:
 
     strays: list[str] = field(default_factory=list)
     """Headlines of incidents that no test's verdict has named. They fail the run."""
+    reported: list[str] = field(default_factory=list)
+    """Headlines of incidents that fail nothing, because the user wants them only reported."""
     broken: list[str] = field(default_factory=list)
     """Boards that did not come back, in words. They fail the run."""
     warnings: dict[str, int] = field(default_factory=dict)
@@ -43,6 +45,7 @@ class RunSummary:
     def merge(self, other: dict[str, Any]) -> None:
         """Add what another process's summary says, as its :meth:`to_dict` gave it."""
         self.strays += other["strays"]
+        self.reported += other["reported"]
         self.broken += other["broken"]
         self.notes += [note for note in other["notes"] if note not in self.notes]
         self.problems += other["problems"]
@@ -56,6 +59,8 @@ class RunSummary:
         reporter.section("hil")
         for headline in self.strays:
             reporter.write_line(f"outside of any test: {printable(headline)}", red=True)
+        for headline in self.reported:
+            reporter.write_line(f"incident, only reported: {printable(headline)}", yellow=True)
         for text in self.broken:
             reporter.write_line(printable(text), red=True)
         for title, count in self.warnings.items():
