@@ -300,6 +300,7 @@ class Board:
         if self._shell is not None:
             self._shell.kill(reason)
         if self.fences is not None:
+            self.fences.forget()
             self.fences.wake()
         self.log.wake()
 

@@ -18,7 +18,8 @@ from pytest_shepherd_hil.health import GivenUp, Health
 from pytest_shepherd_hil.markers import expectations
 from pytest_shepherd_hil.outcome import Failed
 from pytest_shepherd_hil.record import RunRecord
-from pytest_shepherd_hil.report.failure import BoardIncidentError, failure_message
+from pytest_shepherd_hil.report.failure import BoardIncidentError, NotAtFaultError, failure_message
+from pytest_shepherd_hil.report.late import late_report
 from pytest_shepherd_hil.report.summary import RunSummary
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class HilSession:
         self._given_up = GivenUp()
         self._restarted = False
         self._verdicts: dict[tuple[str, str], str] = {}
+        self._locations: dict[str, tuple[str, int | None, str]] = {}
 
     # what fixtures ask for
 
@@ -193,7 +195,10 @@ class HilSession:
             raise BoardError(self._given_up.words())
         assert self._guard is not None
         assert self._settling is not None
-        self._window = self._guard.begin(item.nodeid, expectations(item))
+        self.tell_late()
+        self._locations[item.nodeid] = item.location
+        now = board.fences.kernel_now() if board.fences is not None else None
+        self._window = self._guard.begin(item.nodeid, expectations(item), now[0] if now is not None else None)
         self._console = board.console() if "console" in board.has else None
         self._settling.begin()
         if "logic" in board.has:
@@ -234,15 +239,37 @@ class HilSession:
             self._item = None
             window, self._window, self._console = self._window, None, None
             if window is not None and self._guard is not None:
-                self._guard.end(window)
+                fences = self._board.fences if self._board is not None else None
+                now = fences.kernel_now() if fences is not None else None
+                self._guard.end(window, ended_s=now[1] if now is not None else None)
                 self._write_evidence(window)
         if self._guard is not None and (self._guard.harm is not None or self._restarted):
             self._restarted = False
             raised = self._tear_down_all(item, raised)
             self._make_healthy(item.nodeid)
+        self.tell_late()
         if raised is not None:
             raise raised
         return result
+
+    def tell_late(self) -> None:
+        """What came out when its test had ended is an extra failure of that test."""
+        guard, board, record = self._guard, self._board, self._record
+        if guard is None or board is None or record is None:
+            return
+        for window, incidents in guard.late():
+            record.mark(window.test)
+            folder = self._write_evidence(window)
+            if self._only_reports:
+                self.summary.reported += [f"{window.test}: {found.headline(board.name)}" for found in incidents]
+                continue
+            message = failure_message(board.name, incidents, note=None, folder=folder, own_error=None)
+            report = late_report(window.test, self._locations[window.test], message, incidents)
+            self.summary.late.append(
+                self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
+            )
+            if not hasattr(self._config, "workerinput"):  # a worker's reports must be of the test that it runs
+                self._config.hook.pytest_runtest_logreport(report=report)
 
     def skips_body(self) -> bool:
         """Whether a fatal incident has come that the test expects: there is nothing left for its body to do."""
@@ -259,7 +286,7 @@ class HilSession:
         guard, settling = self._guard, self._settling
         assert guard is not None
         assert settling is not None
-        settling.settle(window, thorough=phase == "call")
+        settling.settle(window, thorough=phase != "setup")
         incidents = guard.judge(window)
         lacking = missing(window, raised, final=phase == "call")
         if incidents and self._record is not None:
@@ -285,6 +312,11 @@ class HilSession:
                 self._verdicts[item.nodeid, phase] = message
             # with the traceback of what it replaces, so that a debugger stops where the test was
             return BoardIncidentError(message).with_traceback(raised.__traceback__ if raised is not None else None)
+        if raised is not None and only_echo(raised) and guard.harm is not None and not guard.incidents(window):
+            return NotAtFaultError(
+                f"board {self.board_config.name} died while this test ran, of what had happened before it: "
+                f"{guard.harm.headline()}"
+            )
         if raised is not None and excused(window, guard.incidents(window), raised):
             return None
         return raised

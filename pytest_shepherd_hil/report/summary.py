@@ -20,6 +20,8 @@ __all__ = ["RunSummary"]
 class RunSummary:
     """What is to be said at the end of a run. Plain data: an xdist worker sends it to the controller."""
 
+    late: list[dict[str, Any]] = field(default_factory=list)
+    """Reports of incidents that came when their test had ended, as pytest serialises them. They fail the run."""
     strays: list[str] = field(default_factory=list)
     """Headlines of incidents that no test's verdict has named. They fail the run."""
     reported: list[str] = field(default_factory=list)
@@ -37,13 +39,14 @@ class RunSummary:
 
     @property
     def failed(self) -> bool:
-        return bool(self.strays or self.broken)
+        return bool(self.late or self.strays or self.broken)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def merge(self, other: dict[str, Any]) -> None:
         """Add what another process's summary says, as its :meth:`to_dict` gave it."""
+        self.late += other["late"]
         self.strays += other["strays"]
         self.reported += other["reported"]
         self.broken += other["broken"]
