@@ -10,26 +10,30 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.console.console import Console
+from pytest_shepherd_hil.console.link import Link
 from pytest_shepherd_hil.console.log import ConsoleLog
-from pytest_shepherd_hil.console.port import PortLostError, SerialPort
-from pytest_shepherd_hil.console.watch import Watch
-from pytest_shepherd_hil.errors import BoardError, ConsoleError, HilError, HostError, MisuseError, ShellError
+from pytest_shepherd_hil.console.proof import Unproven, explain
+from pytest_shepherd_hil.errors import BoardError, ConsoleError, HostError, MisuseError, ShellError
+from pytest_shepherd_hil.guard.expected import expectation
 from pytest_shepherd_hil.guard.fence import Fences
-from pytest_shepherd_hil.kernel.detector import Detector
+from pytest_shepherd_hil.guard.kmsg import KmsgWriter
+from pytest_shepherd_hil.identity import Boot, look_at
 from pytest_shepherd_hil.kernel.user_rules import layered
 from pytest_shepherd_hil.lock import BoardLock
 from pytest_shepherd_hil.module import KernelModule
-from pytest_shepherd_hil.power import CommandPower, ControlPower, Power
+from pytest_shepherd_hil.power import ControlPower, Power, open_power
+from pytest_shepherd_hil.preparation import Preparation
 from pytest_shepherd_hil.rig.start import start_own
 from pytest_shepherd_hil.shell import Shell
-from pytest_shepherd_hil.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from pytest_shepherd_hil.boards import BoardConfig, ConsoleConfig, SshConfig
-    from pytest_shepherd_hil.console.port import Port
+    from pytest_shepherd_hil.console.port import PortLostError
+    from pytest_shepherd_hil.guard.block import IncidentBlock
+    from pytest_shepherd_hil.guard.expected import Expectation
     from pytest_shepherd_hil.kernel.incident import Incident
     from pytest_shepherd_hil.logic.acquisition import Acquisition
     from pytest_shepherd_hil.logic.analyzer import LogicAnalyzer
@@ -39,9 +43,6 @@ if TYPE_CHECKING:
 __all__ = ["Board"]
 
 _BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
-_PRINTK = "/proc/sys/kernel/printk"
-_SHOW_ALL = 8
-"""Console loglevel that shows every message: the kernel shows levels below it, and debug is 7."""
 
 
 class Board:
@@ -53,6 +54,7 @@ class Board:
         say: shows a line of progress to the user.
         on_incident: told of each incident, in the console's own thread.
         on_console_lost: told, in the console's own thread, that the console's port has gone.
+        keep_dead: a kernel that panics is to stay as it died, for a person to look at.
     """
 
     PROOF_S = 10.0
@@ -66,6 +68,7 @@ class Board:
         say: Callable[[str], None] = lambda _: None,
         on_incident: Callable[[Incident], None] = lambda _: None,
         on_console_lost: Callable[[PortLostError], None] = lambda _: None,
+        keep_dead: bool = False,
     ) -> None:
         self.config = config
         self.name = config.name
@@ -76,20 +79,23 @@ class Board:
         """The running kernel's boot id, where there is a shell."""
         self.fences: Fences | None = None
         """Where the board has both a shell and a console."""
+        self.on_expect: Callable[[Expectation, float], IncidentBlock] | None = None
+        """Makes the block of :meth:`expect_incident`, while a test is guarded."""
+        self.boots: list[Boot] = []
+        """What ran on it, from the time that it was opened."""
         self._say = say
         self._on_incident = on_incident
         self._on_console_lost = on_console_lost
+        self._keep_dead = keep_dead
         self._lock = BoardLock(config)
         self._own: BoardProcess[Control] | None = None
-        self._console_config: ConsoleConfig | None = config.console
-        self._port: SerialPort | None = None
         self._rules = layered(config.rules)
-        self._detector = Detector(self._rules.rules)
-        self._watch: Watch | None = None
+        self.link: Link | None = None
+        """The line to its console, where it has one."""
         self._shell: Shell | None = None
+        self._preparation: Preparation | None = None
         self._logic: LogicAnalyzer | None = None
         self._power: Power | None = None
-        self._loglevel: str | None = None
         self._closing = threading.Lock()
         self._closed = False
 
@@ -120,10 +126,11 @@ class Board:
         Raises:
             MisuseError: it has none.
         """
-        if self._watch is None:
+        link = self.link
+        if link is None:
             raise self._lacks("console")
         nudge = self.fences.nudge if self.fences is not None else None
-        return Console(self.log, self._current_port, board=self.name, dead=lambda: self.dead, nudge=nudge)
+        return Console(self.log, lambda: link.port, board=self.name, dead=lambda: self.dead, nudge=nudge)
 
     @property
     def logic(self) -> LogicAnalyzer:
@@ -165,6 +172,38 @@ class Board:
             )
         return self._own.control
 
+    def expect_incident(
+        self,
+        kind: str,
+        *,
+        function: str | None = None,
+        match: str | None = None,
+        count: int = 1,
+        timeout_s: float = 30.0,
+    ) -> IncidentBlock:
+        """``with board.expect_incident("oops") as inc:``: what is done in the block makes something go wrong.
+
+        An incident of another kind, a missing one and one too many fail the test. A fatal one ends the block's body at
+        once; the block swallows that, and the board is back when it has ended. Afterwards ``inc.incident`` is it.
+
+        Args:
+            kind: the incident's kind; ``panic`` stands for any fatal one.
+            function: the guilty function, where it matters.
+            match: regular expression to be found in the headline, where it matters.
+            count: how many are to come.
+            timeout_s: how long they may take to come, from the block's beginning, in seconds.
+
+        Raises:
+            ValueError: an argument is none that can be.
+            MisuseError: no test that uses the board is running.
+        """
+        expected = expectation(kind, function, match, count)
+        if not timeout_s > 0:
+            raise ValueError(f"timeout_s must be more than 0, not {timeout_s!r}")
+        if self.on_expect is None:
+            raise MisuseError(f"board {self.name}: expect_incident() is for tests and their fixtures")
+        return self.on_expect(expected, timeout_s)
+
     # opening and closing
 
     def open(self) -> None:
@@ -177,47 +216,48 @@ class Board:
             self._lock.acquire()
             self._attach()
             self._await_shell(self.config.boot_timeout_s if self._own is not None else None)
-            self._prepare()
+            self._prepare("found running" if self._own is None else "power on")
         except BaseException:
             self.close()
             raise
 
     def _attach(self) -> None:
-        ssh = self.config.ssh
+        ssh, console = self.config.ssh, self.config.console
         if self.config.own is not None:
-            ssh = self._start_own()
+            ssh, console = self._start_own()
         if ssh is not None:
             self._shell = Shell(ssh, board=self.name)
-        if self._shell is not None and self._console_config is not None:
-            self.fences = Fences(self._shell, self.log, secrets.token_hex(4))
-        if self._console_config is not None:
-            self._open_console()
+            self._preparation = Preparation(
+                self.config, self._shell, self._say, console=console is not None, keep_dead=self._keep_dead
+            )
+        if self._shell is not None and console is not None:
+            self.fences = Fences(KmsgWriter(self._shell), self.log, secrets.token_hex(4))
+        if console is not None:
+            self.link = self._link_console(console)
+            self.link.open()
         if self.config.power is not None:
-            self._power = CommandPower(self.config.power, board=self.name)
+            self._power = open_power(self.config.power, board=self.name)
         if self.config.logic is not None:
             self._open_logic()
 
-    def _start_own(self) -> SshConfig:
+    def _start_own(self) -> tuple[SshConfig, ConsoleConfig]:
         from pytest_shepherd_hil.boards import ConsoleConfig, SshConfig
 
         self._own = own = start_own(self.config, lambda line: self._say(f"{self.name}: {line}"))
         self._power = ControlPower(own.control)
-        self._console_config = ConsoleConfig(port=own.uart)
-        return SshConfig(**asdict(own.ssh), connect_timeout_s=5.0)
+        return SshConfig(**asdict(own.ssh), connect_timeout_s=5.0), ConsoleConfig(port=own.uart)
 
-    def _open_console(self) -> None:
-        assert self._console_config is not None
-        self._port = SerialPort(
-            self._console_config.port,
-            self._console_config.baudrate,
+    def _link_console(self, config: ConsoleConfig) -> Link:
+        return Link(
+            config,
+            self.log,
             board=self.name,
+            rules=self._rules.rules,
+            on_incident=self._tell,
+            on_line=self.fences.on_line if self.fences is not None else lambda _: None,
+            on_lost=self._on_console_lost,
             break_sender=self._own.control.send_break if self._own is not None else None,
         )
-        on_line = self.fences.on_line if self.fences is not None else lambda _: None
-        self._watch = Watch(
-            self._port, self.log, self._detector, self._tell, on_line=on_line, on_lost=self._on_console_lost
-        )
-        self._watch.start()
 
     def _tell(self, incident: Incident) -> None:
         if not self._rules.silences(incident):
@@ -249,23 +289,15 @@ class Board:
             parts.callback(self.log.close)
             if self._own is not None:
                 parts.callback(self._own.close)
-            if self._port is not None:
-                parts.callback(self._port.close)
-            if self._watch is not None:
-                parts.callback(self._watch.stop)
+            if self.link is not None:
+                parts.callback(self.link.close)
+                parts.callback(self.link.stop)
             if self._shell is not None:
                 parts.callback(self._shell.close)
             if self._logic is not None:
                 parts.callback(self._logic.close)
-            self._restore()
-
-    def _restore(self) -> None:
-        if self._loglevel is None or self._shell is None or self.dead is not None:
-            return
-        try:
-            self._shell.run(f"echo {self._loglevel} > {_PRINTK}", timeout_s=5.0)
-        except HilError as error:
-            self._say(f"{self.name}: could not put the console loglevel back to {self._loglevel}: {_first_line(error)}")
+            if self._preparation is not None and self.dead is None:
+                self._preparation.restore()
 
     # life and death
 
@@ -275,53 +307,34 @@ class Board:
         if self._shell is not None:
             self._shell.kill(reason)
         if self.fences is not None:
+            self.fences.forget()
             self.fences.wake()
         self.log.wake()
 
     def expect_restart(self) -> None:
         """What the console says from now on is the beginning of a new boot, and no incident."""
-        if self._watch is not None:
-            self._watch.new_epoch()
+        if self.link is not None:
+            self.link.new_epoch()
 
-    def restarted(self, timeout_s: float) -> None:
+    def restarted(self, timeout_s: float, cause: str) -> None:
         """The board has been restarted: wait for it, and make it fit to be watched again.
 
         Args:
             timeout_s: how long it may take until its shell answers.
+            cause: how it was restarted, in a few words.
 
         Raises:
             HilError: it did not come back.
         """
         deadline = time.monotonic() + timeout_s
-        if self._watch is not None and not self._watch.alive:
-            self._reopen_console(deadline)
+        if self.link is not None and not self.link.alive:
+            self.link.reopen(deadline, self._say)
         old = self.boot_id
         if self._shell is not None:
             self._shell.revive()
             self._await_shell(max(deadline - time.monotonic(), 1.0), not_boot=old)
         self.dead = None
-        self._prepare()
-
-    def _reopen_console(self, deadline: float) -> None:
-        assert self._console_config is not None
-        if self._port is not None:
-            self._port.close()
-        told = False
-        while True:
-            try:
-                self._open_console()
-                self.expect_restart()
-            except HilError:
-                left_s = deadline - time.monotonic()
-                if left_s <= 0:
-                    raise
-                if not told:
-                    self._say(f"{self.name}: waiting for console {self._console_config.port}, at most {left_s:.0f} s")
-                    told = True
-                time.sleep(0.2)
-            else:
-                self.log.wake()
-                return
+        self._prepare(cause)
 
     def _await_shell(self, timeout_s: float | None, not_boot: str | None = None) -> None:
         """Wait until the shell answers, from another boot than ``not_boot``; takes note of the boot id."""
@@ -346,61 +359,51 @@ class Board:
                     return
                 if time.monotonic() >= deadline:
                     raise BoardError(
-                        f"board {self.name}: {limit_s:g} s after it was restarted it still runs the old kernel "
+                        f"board {self.name}: {limit_s:.3g} s after it was restarted it still runs the old kernel "
                         f"(boot id {self.boot_id}); does the power command switch the right port?"
                     )
                 shell.drop()
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.5, 1.0)
 
-    def _prepare(self) -> None:
-        """Let every kernel message reach the console, and prove that the console is this board's."""
-        if self._shell is None:
+    def _prepare(self, cause: str) -> None:
+        """Make it fit to be watched, prove that the console is this board's, and take note of what runs."""
+        if self._shell is None or self._preparation is None:
             return
-        if self._watch is not None:
-            self._raise_loglevel(self._shell)
-            self._prove_console()
+        self._preparation.apply()
+        if self.link is not None:
+            self._prove_console(self.link, self._shell)
+        module = self.config.module.name if self.config.module is not None else None
+        self.boots.append(look_at(self._shell, self.boot_id, cause, module))
 
-    def _raise_loglevel(self, shell: Shell) -> None:
-        now = shell.run(f"cat {_PRINTK}", check=False).stdout.split()
-        if not now or not now[0].isdigit() or int(now[0]) >= _SHOW_ALL:
-            return
-        shell.run(f"echo {_SHOW_ALL} > {_PRINTK}")
-        if self._loglevel is None:
-            self._say(f"{self.name}: console loglevel raised from {now[0]} to {_SHOW_ALL} for this run")
-            self._loglevel = now[0]
-
-    def _prove_console(self) -> None:
+    def _prove_console(self, link: Link, shell: Shell) -> None:
         assert self.fences is not None
         before, started = self.log.size, self.log.count
-        if self.fences.cross(lambda: not (self.dead is None and self._console_alive()), self.PROOF_S) is not None:
+        if self.fences.cross(lambda: not (self.dead is None and link.alive), self.PROOF_S) is not None:
             return
-        assert self._console_config is not None
-        port = f"console {self._console_config.port} at {self._console_config.baudrate} baud"
-        if not self._console_alive():
-            raise ConsoleError(f"board {self.name}: {port} was lost while the board was being opened")
-        tried = f"a line written to /dev/kmsg over SSH did not come out of {port} within {Fences.SILENCE_S:g} s"
-        got = self.log.size - before
-        if got == 0:
+        if not link.alive:
             raise ConsoleError(
-                f"board {self.name}: {tried}; not a single byte did. Check that the adapter's RX is on pin 5 of J1, "
-                "ground is connected, and that the kernel has a console on this UART: cat /proc/consoles"
+                f"board {self.name}: console {link.config.port} was lost while the board was being opened: was its "
+                "adapter unplugged?"
             )
-        shown = [f"  | {printable(line.text)}" for line in self.log.lines(started)[-5:]]
-        head = f"board {self.name}: {tried}, though {got} bytes did: wrong baud rate, or another board's console?"
-        raise ConsoleError("\n".join([head, *shown]))
-
-    def _console_alive(self) -> bool:
-        return self._watch is not None and self._watch.alive
-
-    def _current_port(self) -> Port:
-        if self._port is None:
-            raise self._lacks("console")
-        return self._port
+        lines = self.log.lines(started)
+        heard = b"\n".join([*(line.raw for line in lines), self.log.unfinished]) if self.log.size > before else b""
+        said = shell.run("cat /proc/sys/kernel/hostname /proc/consoles", check=False, timeout_s=5.0, sudo=False).stdout
+        hostname, _, consoles = said.partition("\n")
+        raise ConsoleError(
+            explain(
+                Unproven(
+                    self.name,
+                    link.config.port,
+                    link.config.baudrate,
+                    Fences.SILENCE_S,
+                    heard,
+                    [line.text for line in lines],
+                    consoles,
+                    hostname,
+                )
+            )
+        )
 
     def _lacks(self, table: str) -> MisuseError:
         return MisuseError(f"board {self.name} has no [boards.{self.name}.{table}] in boards.toml")
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -11,7 +11,7 @@ import re
 import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -75,6 +75,7 @@ def parse_samplerate(value: object) -> int:
 Samplerate = Annotated[int, PlainValidator(parse_samplerate)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 NonEmpty = Annotated[str, Field(min_length=1)]
+Commands = list[NonEmpty]
 
 
 class _Table(BaseModel):
@@ -136,6 +137,8 @@ class ModuleConfig(_Table):
     """Command that loads it; ``modprobe -a NAME`` where not given."""
     unload: NonEmpty | None = None
     """Command that unloads it; ``modprobe -rf NAME`` where not given."""
+    before_unload: Commands = []
+    """Commands to run before it is unloaded: they end what still holds it."""
     timeout_s: Seconds = 30.0
     """How long loading or unloading may take."""
     symbols: Annotated[tuple[Path, ...], BeforeValidator(_paths)] = ()
@@ -144,8 +147,12 @@ class ModuleConfig(_Table):
 
 
 class PowerConfig(_Table):
-    """``[boards.NAME.power]``: commands of this host that switch the board's power."""
+    """``[boards.NAME.power]``: what switches the board's power: commands of this host, or another package's backend."""
 
+    backend: NonEmpty | None = None
+    """Name of another package's backend, as its entry point in the group ``pytest_shepherd_hil.power`` gives it."""
+    options: dict[str, Any] = {}
+    """What that backend is given."""
     cycle: NonEmpty | None = None
     off: NonEmpty | None = None
     on: NonEmpty | None = None
@@ -156,8 +163,13 @@ class PowerConfig(_Table):
 
     @model_validator(mode="after")
     def _some_way(self) -> PowerConfig:
-        if self.cycle is None and (self.off is None or self.on is None):
-            raise ValueError("give 'cycle', or both 'off' and 'on'")
+        ways = [self.backend is not None, self.cycle is not None, self.off is not None or self.on is not None]
+        if self.backend is None and self.options:
+            raise ValueError("'options' are for a 'backend'")
+        if sum(ways) > 1 and (self.backend is not None):
+            raise ValueError("give either 'backend', or the commands 'cycle' or 'off' and 'on'")
+        if self.backend is None and self.cycle is None and (self.off is None or self.on is None):
+            raise ValueError("give 'cycle', or both 'off' and 'on', or a 'backend'")
         return self
 
 
@@ -184,6 +196,10 @@ class BoardConfig(_Table):
     description: str = ""
     boot_timeout_s: Seconds = 120.0
     """How long the board may take from power-on to a working shell."""
+    panic_on_oops: bool | None = None
+    """Have the kernel panic after an Oops (``kernel.panic_on_oops``), or not; left as it is where not given."""
+    prepare: Commands = []
+    """Commands to run on the board each time it has booted."""
     ssh: SshConfig | None = None
     console: ConsoleConfig | None = None
     logic: LogicConfig | None = None

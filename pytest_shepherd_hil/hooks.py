@@ -88,9 +88,10 @@ class HilHooks:
 
     @pytest.hookimpl(tryfirst=True, specname="pytest_sessionfinish")
     def pytest_hil_end_fixtures(self, session: pytest.Session, exitstatus: int) -> None:
-        """After Ctrl-C some fixtures are still set up: end them while there is a board."""
+        """While there is a board: after Ctrl-C end the fixtures that are still set up; say what came late."""
         if exitstatus == pytest.ExitCode.INTERRUPTED:
             self._session.tear_down_leftovers(session)
+        self._session.tell_late()
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -109,6 +110,9 @@ class HilHooks:
         output = getattr(node, "workeroutput", {})
         if "hil" in output:
             self._session.summary.merge(output["hil"])
+            for data in output["hil"]["late"]:
+                report = node.config.hook.pytest_report_from_serializable(config=node.config, data=data)
+                node.config.hook.pytest_runtest_logreport(report=report)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say what happened outside of tests, and where the evidence lies."""

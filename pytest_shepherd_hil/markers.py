@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -93,29 +91,15 @@ def reload_module(board: Board, session: HilSession, wanted: ModuleReload) -> No
 
 
 def _expectation(kind: object, function: object = None, match: object = None, count: object = 1) -> Expectation:
-    from pytest_shepherd_hil.guard.expected import Expectation
-    from pytest_shepherd_hil.kernel.kinds import KINDS
+    from pytest_shepherd_hil.guard.expected import expectation
 
-    if kind not in KINDS:
-        near = difflib.get_close_matches(str(kind), KINDS, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(KINDS)}"
-        raise ValueError(f"unknown kind {kind!r}; {hint}")
-    pattern = _text("match", match)
-    if pattern is not None:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f"match is not a regular expression: {error}") from error
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise ValueError("count must be a whole number from 1")
-    return Expectation(str(kind), _text("function", function), pattern, count)
+    return expectation(kind, function, match, count)
 
 
 def _text(name: str, value: object) -> str | None:
-    """``value``, if it is some text or None."""
-    if value is None or (isinstance(value, str) and value):
-        return value
-    raise ValueError(f"{name} must be text")
+    from pytest_shepherd_hil.guard.expected import text_or_none
+
+    return text_or_none(name, value)
 
 
 def _bind(item: pytest.Item, mark: pytest.Mark, make: Callable[..., _T]) -> _T:

@@ -31,6 +31,7 @@ class KernelModule:
         self._board = board
         self._timeout_s = config.timeout_s
         quoted = shlex.quote(self.name)
+        self._before_unload = config.before_unload if own else []
         self._load = (config.load if own else None) or f"modprobe -a {quoted}"
         self._unload = (config.unload if own else None) or f"modprobe -rf {quoted}"
 
@@ -61,6 +62,13 @@ class KernelModule:
         __tracebackhide__ = True
         if not self.is_loaded:
             return
+        for command in self._before_unload:
+            try:
+                self._shell.run(command, timeout_s=self._timeout_s)
+            except CommandFailedError as error:
+                raise ModuleError(
+                    f"board {self._board}: a command of 'before_unload' of {self.name} failed\n{error}"
+                ) from None
         self._change(self._unload, loaded=False)
 
     def reload(self) -> None:

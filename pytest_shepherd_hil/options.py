@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-__all__ = ["MARKERS", "add_options", "list_wanted", "wanted_board"]
+__all__ = ["MARKERS", "ON_INCIDENT", "add_options", "list_wanted", "wanted_board"]
 
 MARKERS = {
     "module_reload": (
@@ -18,10 +18,17 @@ MARKERS = {
 }
 """What ``pytest --markers`` says of each; it begins with the marker's right form."""
 
+ON_INCIDENT = ("fail", "abort-run", "report")
+
 BOARD_HELP = "run the tests that need a board on board NAME of boards.toml"
 BOARDS_HELP = "the file that describes the boards; default: the nearest boards.toml in the rootdir or above it"
 EVIDENCE_HELP = "folder for what is kept of each run and failure (default: hil-evidence in the rootdir)"
 RULES_HELP = "file of rules for the kernel console, on top of the packaged ones; see `shepherd-hil rules`"
+INCIDENT_HELP = (
+    "what an incident on the board does: fail the test in which it happened, at once (default); abort-run: that, and "
+    "end the run; report: only be reported"
+)
+KEEP_HELP = "leave a board whose kernel has died as it died, for a person to look at; the tests that remain for it fail"
 LIST_HELP = "show the boards of boards.toml, what each has and whether it is in use, and exit"
 
 
@@ -32,10 +39,13 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--hil-boards", dest="hil_boards", metavar="FILE", help=BOARDS_HELP)
     group.addoption("--hil-evidence", dest="hil_evidence", metavar="DIR", help=EVIDENCE_HELP)
     group.addoption("--hil-rules", dest="hil_rules", metavar="FILE", help=RULES_HELP)
+    group.addoption("--hil-on-incident", dest="hil_on_incident", choices=ON_INCIDENT, help=INCIDENT_HELP)
+    group.addoption("--hil-keep-dead", dest="hil_keep_dead", action="store_true", help=KEEP_HELP)
     group.addoption("--hil-list-boards", dest="hil_list_boards", action="store_true", help=LIST_HELP)
     parser.addini("hil_boards", BOARDS_HELP)
     parser.addini("hil_evidence", EVIDENCE_HELP)
     parser.addini("hil_rules", RULES_HELP)
+    parser.addini("hil_on_incident", INCIDENT_HELP)
 
 
 def wanted_board(config: pytest.Config) -> str | None:

@@ -43,9 +43,9 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     from pytest_shepherd_hil.hooks import HilHooks
     from pytest_shepherd_hil.session import HilSession
-    from pytest_shepherd_hil.settings import chosen_board, evidence_root
+    from pytest_shepherd_hil.settings import chosen_board, run_options
 
-    session = HilSession(config, chosen_board(config, name), evidence_root(config))
+    session = HilSession(config, chosen_board(config, name), run_options(config))
     config.stash[SESSION] = session
     config.pluginmanager.register(HilHooks(session), "shepherd_hil_hooks")
 

@@ -8,16 +8,22 @@ import select
 import signal
 import subprocess
 import time
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Protocol
 
-from pytest_shepherd_hil.errors import BoardError, PowerError
-from pytest_shepherd_hil.text import printable
+from pytest_shepherd_hil.errors import BoardError, HilError, HostError, PowerError
+from pytest_shepherd_hil.text import first_line, printable
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.boards import PowerConfig
     from pytest_shepherd_hil.rig.control import Control
 
-__all__ = ["CommandPower", "ControlPower", "Power"]
+__all__ = ["BACKENDS", "CommandPower", "ControlPower", "Power", "open_power"]
+
+BACKENDS = "pytest_shepherd_hil.power"
+"""The group of entry points in which other packages name their backends: each makes a :class:`Power` of ``board=``,
+its name, and of the keys of ``options`` in ``boards.toml``."""
+
 
 _PIPE_BYTES = 64 << 10
 """All that a pipe can hold: what stands in it when a command ends is had in one read."""
@@ -33,6 +39,47 @@ class Power(Protocol):
         Raises:
             PowerError: it did not work.
         """
+
+
+def open_power(config: PowerConfig, *, board: str) -> Power:
+    """The power that ``boards.toml`` describes.
+
+    Raises:
+        HostError: there is no such backend here, or it cannot be loaded.
+    """
+    if config.backend is None:
+        return CommandPower(config, board=board)
+    where = f"board {board}: power backend {printable(config.backend, 100)!r}"
+    known = entry_points(group=BACKENDS)
+    if config.backend not in known.names:
+        names = ", ".join(sorted(known.names)) or "none"
+        raise HostError(
+            f"{where} is not installed; there are: {names} (entry points of the group {BACKENDS}). Is its package in "
+            "this environment?"
+        )
+    try:
+        made = known[config.backend].load()(board=board, **config.options)
+    except Exception as error:
+        raise HostError(f"{where} cannot be made: {type(error).__name__}: {first_line(error)}") from error
+    if not callable(getattr(made, "cycle", None)):
+        raise HostError(f"{where} has no method cycle(): it is none of pytest_shepherd_hil.power.Power")
+    return ForeignPower(made, where)
+
+
+class ForeignPower:
+    """A backend of another package; whatever it raises is a :class:`PowerError`."""
+
+    def __init__(self, power: Power, where: str) -> None:
+        self._power = power
+        self._where = where
+
+    def cycle(self) -> None:
+        try:
+            self._power.cycle()
+        except HilError:
+            raise
+        except Exception as error:
+            raise PowerError(f"{self._where} failed: {type(error).__name__}: {first_line(error)}") from error
 
 
 class ControlPower:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_shepherd_hil.board import Board
-from pytest_shepherd_hil.errors import BoardError, HilError, RecoveryError
-from pytest_shepherd_hil.evidence.bundle import EvidenceRun
+from pytest_shepherd_hil.errors import BoardError, HilError, MisuseError
 from pytest_shepherd_hil.evidence.sources import CrashSources, symbol_files
 from pytest_shepherd_hil.guard.abort import Interrupter, TestAbortedError
+from pytest_shepherd_hil.guard.block import IncidentBlock
 from pytest_shepherd_hil.guard.guard import Guard
 from pytest_shepherd_hil.guard.settle import Settling
 from pytest_shepherd_hil.guard.verdict import excused, missing, only_echo
+from pytest_shepherd_hil.health import GivenUp, Health
 from pytest_shepherd_hil.markers import expectations
 from pytest_shepherd_hil.outcome import Failed
-from pytest_shepherd_hil.recovery import recover
-from pytest_shepherd_hil.report.failure import BoardIncidentError, failure_message
+from pytest_shepherd_hil.record import RunRecord
+from pytest_shepherd_hil.report.failure import BoardIncidentError, NotAtFaultError, failure_message
+from pytest_shepherd_hil.report.late import late_report
 from pytest_shepherd_hil.report.summary import RunSummary
 
 if TYPE_CHECKING:
@@ -30,12 +31,13 @@ if TYPE_CHECKING:
     from pytest_shepherd_hil.console.console import Console
     from pytest_shepherd_hil.console.port import PortLostError
     from pytest_shepherd_hil.guard.attribution import Window
+    from pytest_shepherd_hil.guard.expected import Expectation
     from pytest_shepherd_hil.kernel.incident import Incident
+    from pytest_shepherd_hil.settings import RunOptions
 
 __all__ = ["HilSession"]
 
 _PASS_THROUGH = (KeyboardInterrupt, pytest.exit.Exception)
-_OUTSIDE = "(outside of tests)"
 
 
 class HilSession:
@@ -44,31 +46,32 @@ class HilSession:
     Args:
         config: pytest's.
         board: the board that the run uses.
-        evidence_root: folder that gets this run's folder.
+        options: what the user chose.
 
     Attributes:
         summary: what is to be said at the end.
     """
 
-    def __init__(self, config: pytest.Config, board: BoardConfig, evidence_root: Path) -> None:
+    def __init__(self, config: pytest.Config, board: BoardConfig, options: RunOptions) -> None:
         self._config = config
         self.board_config = board
         self.summary = RunSummary()
-        self._evidence_root = evidence_root
+        self._options = options
         self._sources = CrashSources(lambda: symbol_files(board))
-        self._evidence: EvidenceRun | None = None
+        self._record: RunRecord | None = None
         self._interrupter = Interrupter()
         self._board: Board | None = None
         self._guard: Guard | None = None
         self._settling: Settling | None = None
+        self._health: Health | None = None
         self._item: pytest.Item | None = None
         self._window: Window | None = None
         self._console: Console | None = None
         self._note: str | None = None
-        self._hopeless: str | None = None
-        self._hopeless_told = False
+        self._given_up = GivenUp()
+        self._restarted = False
         self._verdicts: dict[tuple[str, str], str] = {}
-        self._failed: set[str] = set()
+        self._locations: dict[str, tuple[str, int | None, str]] = {}
 
     # what fixtures ask for
 
@@ -110,51 +113,45 @@ class HilSession:
     # opening and closing
 
     def _open(self) -> Board:
-        if self._hopeless is not None:
-            raise BoardError(self._why_hopeless())
+        if self._given_up.reason is not None:
+            raise BoardError(self._given_up.words())
         if self._board is not None:
             return self._board
         try:
-            self._evidence = evidence = EvidenceRun(self._evidence_root, self.board_config.name, self._sources)
+            self._record = RunRecord(self._options.evidence_root, self.board_config.name, self.summary, self._sources)
             self._board = board = Board(
                 self.board_config,
-                console_log=evidence.console_log,
+                console_log=self._record.console_log,
                 say=self._say,
                 on_incident=self._on_incident,
                 on_console_lost=self._on_console_lost,
+                keep_dead=self._options.keep_dead,
             )
-            self._guard = Guard(board.log, stop_test=self._stop_test, board_died=self._board_died)
-            self._settling = Settling(board, self._guard)
+            board.on_expect = self._expect
+            self._guard = guard = Guard(board.log, stop_test=self._stop_test, board_died=self._board_died)
+            self._settling = Settling(board, guard)
+            self._health = Health(board, guard, self._given_up, self._say, keep_dead=self._options.keep_dead)
             self._interrupter.install()
             board.open()
+            self._record.write_boots(board)
         except BaseException as error:
-            if isinstance(error, HilError):
-                self._hopeless = self._why_not_open(error)
-                self._hopeless_told = True
             self._board = None
             self._interrupter.uninstall()
-            if self._hopeless is not None:
-                raise BoardError(self._hopeless) from None
+            if isinstance(error, HilError):
+                self._given_up.reason = self._why_not_open(error)
+                raise BoardError(self._given_up.words()) from None
             raise
         return board
 
     def _why_not_open(self, error: HilError) -> str:
         """An error, and before it what the kernel said meanwhile."""
         strays = self._guard.strays() if self._guard is not None else []
-        if not strays or self._evidence is None:
+        if not strays or self._record is None:
             return str(error)
         headlines = [incident.headline(self.board_config.name) for incident in strays]
         return "\n".join(
-            [*headlines, f"  while it was being opened: {error}", f"  console   {self._evidence.console_log}"]
+            [*headlines, f"  while it was being opened: {error}", f"  console   {self._record.console_log}"]
         )
-
-    def _why_hopeless(self) -> str:
-        """The reason in full the first time, afterwards in a line."""
-        assert self._hopeless is not None
-        if self._hopeless_told:
-            return f"{self._hopeless.splitlines()[0]} (as before)"
-        self._hopeless_told = True
-        return self._hopeless
 
     def tear_down_leftovers(self, session: pytest.Session) -> None:
         """After Ctrl-C: end the fixtures that are still set up, while the board is still open."""
@@ -175,22 +172,11 @@ class HilSession:
             self._sum_up(board)
 
     def _sum_up(self, board: Board) -> None:
-        assert self._guard is not None
-        strays = self._guard.strays()
-        self.summary.strays = [incident.headline(board.name) for incident in strays]
-        self.summary.warnings = dict(Counter(incident.title for incident in self._guard.warnings()))
-        if self._hopeless is not None and not self._hopeless_told:
-            self.summary.broken.append(self._hopeless.splitlines()[0])
-        if self._evidence is None:
-            return
-        if strays:
-            folder = self._evidence.for_test("outside-of-tests")
-            lines = board.log.lines(max(strays[0].first_line - 50, 0), strays[-1].last_line + 50)
-            folder.write(test=_OUTSIDE, log=board.log, lines=lines, incidents=strays, calls=(), capture=None)
-            self.summary.evidence[_OUTSIDE] = str(folder.folder)
-        self.summary.problems = self._evidence.problems
-        if board.log.disk_error is not None:
-            self.summary.problems.append(f"the console log is incomplete: {board.log.disk_error}")
+        if self._given_up.reason is not None and not self._given_up.told:
+            self.summary.broken.append(self._given_up.reason.splitlines()[0])
+        if self._record is not None and self._guard is not None:
+            paused = self._settling is not None and self._settling.paused
+            self._record.sum_up(board, self._guard, paused=paused, fail=not self._only_reports)
 
     # the phases of a test
 
@@ -206,12 +192,15 @@ class HilSession:
             HilError: the board cannot be opened, or did not come back.
         """
         board = self._open()
-        self._make_healthy()
-        if self._hopeless is not None:
-            raise BoardError(self._why_hopeless())
+        self._make_healthy(None)
+        if self._given_up.reason is not None:
+            raise BoardError(self._given_up.words())
         assert self._guard is not None
         assert self._settling is not None
-        self._window = self._guard.begin(item.nodeid, expectations(item))
+        self.tell_late()
+        self._locations[item.nodeid] = item.location
+        now = board.fences.kernel_now() if board.fences is not None else None
+        self._window = self._guard.begin(item.nodeid, expectations(item), now[0] if now is not None else None)
         self._console = board.console() if "console" in board.has else None
         self._settling.begin()
         if "logic" in board.has:
@@ -252,21 +241,41 @@ class HilSession:
             self._item = None
             window, self._window, self._console = self._window, None, None
             if window is not None and self._guard is not None:
-                self._guard.end(window)
-                self._write_evidence(item.nodeid, window)
-        if self._guard is not None and self._guard.harm is not None:
+                fences = self._board.fences if self._board is not None else None
+                now = fences.kernel_now() if fences is not None else None
+                self._guard.end(window, ended_s=now[1] if now is not None else None)
+                self._write_evidence(window)
+        if self._guard is not None and (self._guard.harm is not None or self._restarted):
+            self._restarted = False
             raised = self._tear_down_all(item, raised)
-            self._make_healthy()
+            self._make_healthy(item.nodeid)
+        self.tell_late()
         if raised is not None:
             raise raised
         return result
 
+    def tell_late(self) -> None:
+        """What came out when its test had ended is an extra failure of that test."""
+        guard, board, record = self._guard, self._board, self._record
+        if guard is None or board is None or record is None:
+            return
+        for window, incidents in guard.late():
+            record.mark(window.test)
+            folder = self._write_evidence(window)
+            if self._only_reports:
+                self.summary.reported += [f"{window.test}: {found.headline(board.name)}" for found in incidents]
+                continue
+            message = failure_message(board.name, incidents, note=None, folder=folder, own_error=None)
+            report = late_report(window.test, self._locations[window.test], message, incidents)
+            self.summary.late.append(
+                self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
+            )
+            if not hasattr(self._config, "workerinput"):  # a worker's reports must be of the test that it runs
+                self._config.hook.pytest_runtest_logreport(report=report)
+
     def skips_body(self) -> bool:
         """Whether a fatal incident has come that the test expects: there is nothing left for its body to do."""
-        if self._window is None or self._guard is None:
-            return False
-        expected = self._window.expected
-        return any(incident.fatal and incident.id in expected for incident in self._guard.incidents(self._window))
+        return self._window is not None and self._guard is not None and self._guard.expected_death(self._window)
 
     def failure(self, item: pytest.Item, phase: str) -> str | None:
         """The failure message, if the board made this phase fail."""
@@ -279,16 +288,25 @@ class HilSession:
         guard, settling = self._guard, self._settling
         assert guard is not None
         assert settling is not None
-        settling.settle(window, thorough=phase == "call")
+        settling.settle(window, thorough=phase != "setup")
         incidents = guard.judge(window)
-        lacking = missing(window, raised) if phase == "call" else []
+        lacking = missing(window, raised, final=phase == "call")
+        if incidents and self._record is not None:
+            self._record.mark(item.nodeid)
+        if incidents and self._only_reports:
+            self._write_evidence(window)
+            self.summary.reported += [f"{item.nodeid}: {found.headline(self.board_config.name)}" for found in incidents]
+            incidents = []
+        if incidents and self._options.on_incident == "abort-run":
+            item.session.shouldfail = f"{incidents[0].headline(self.board_config.name)} (--hil-on-incident=abort-run)"
         if incidents or lacking:
-            self._failed.add(item.nodeid)
+            if self._record is not None:
+                self._record.mark(item.nodeid)
             message = failure_message(
                 self.board_config.name,
                 incidents,
                 note=self._note,
-                folder=self._write_evidence(item.nodeid, window),
+                folder=self._write_evidence(window),
                 own_error=None if raised is None or only_echo(raised) else raised,
                 missing=lacking,
                 sources=self._sources,
@@ -297,6 +315,11 @@ class HilSession:
                 self._verdicts[item.nodeid, phase] = message
             # with the traceback of what it replaces, so that a debugger stops where the test was
             return BoardIncidentError(message).with_traceback(raised.__traceback__ if raised is not None else None)
+        if raised is not None and only_echo(raised) and guard.harm is not None and not guard.incidents(window):
+            return NotAtFaultError(
+                f"board {self.board_config.name} died while this test ran, of what had happened before it: "
+                f"{guard.harm.headline()}"
+            )
         if raised is not None and excused(window, guard.incidents(window), raised):
             return None
         return raised
@@ -306,7 +329,7 @@ class HilSession:
         if self._window is None or self._guard is None:
             return
         found = self._guard.unexpected(self._window)
-        if found:
+        if found and not self._only_reports:
             raise TestAbortedError(found[0].headline(self.board_config.name))
 
     # called in the console's own thread
@@ -326,7 +349,7 @@ class HilSession:
 
     def _stop_test(self, incident: Incident) -> None:
         board = self._board
-        if board is None:
+        if board is None or (self._only_reports and not incident.fatal):
             return
         headline = incident.headline(board.name)
 
@@ -354,47 +377,49 @@ class HilSession:
                 return error
         return raised
 
-    def _make_healthy(self) -> None:
-        """Bring the board back, if something has harmed it; if that fails, there is no hope for the rest of the run."""
-        guard, board = self._guard, self._board
-        if guard is None or board is None or self._hopeless is not None:
+    def _make_healthy(self, test: str | None) -> None:
+        """Bring the board back, if something has harmed it; ``test`` is the one that did."""
+        board, health, record = self._board, self._health, self._record
+        if board is None or health is None or record is None or self._guard is None or self._guard.harm is None:
             return
-        for _ in range(2):
-            harm = guard.harm
-            if harm is None:
-                return
-            guard.healed()
-            try:
-                recover(board, harm.headline(board.name), self._say)
-            except RecoveryError as error:
-                self._hopeless = str(error)
-                self._say(self._hopeless.splitlines()[0])
-                return
-        harm = guard.harm
-        if harm is not None:
-            self._hopeless = f"board {board.name} fails again each time it boots: {harm.headline(board.name)}"
-            self._say(self._hopeless)
+        record.write_texts(test, health.restore())
+        record.write_boots(board)
+
+    # what a block of expected incidents asks for
+
+    def _expect(self, expectation: Expectation, timeout_s: float) -> IncidentBlock:
+        if self._window is None or self._guard is None:
+            raise MisuseError(f"board {self.board_config.name}: expect_incident() is for tests and their fixtures")
+        return IncidentBlock(expectation, timeout_s, guard=self._guard, window=self._window, keeper=self)
+
+    def settle(self) -> None:
+        """See :class:`~pytest_shepherd_hil.guard.block.Keeper`."""
+        self.await_quiet()
+
+    def answered(self) -> None:
+        """See :class:`~pytest_shepherd_hil.guard.block.Keeper`."""
+        self._interrupter.answered()
+
+    def heal(self) -> None:
+        """See :class:`~pytest_shepherd_hil.guard.block.Keeper`."""
+        self._restarted = True
+        self._make_healthy(self._window.test if self._window is not None else None)
+        if self._given_up.reason is not None:
+            raise BoardError(self._given_up.words())
+        if self._settling is not None:
+            self._settling.begin()
 
     # evidence and words
 
-    def _write_evidence(self, test: str, window: Window) -> Path | None:
-        board, guard = self._board, self._guard
-        if self._evidence is None or guard is None or board is None:
+    @property
+    def _only_reports(self) -> bool:
+        return self._options.on_incident == "report"
+
+    def _write_evidence(self, window: Window) -> Path | None:
+        board, guard, record = self._board, self._guard, self._record
+        if board is None or guard is None or record is None:
             return None
-        if test not in self._failed:
-            return None
-        folder = self._evidence.for_test(test)
-        calls = board.shell.calls if "shell" in board.has else []
-        folder.write(
-            test=test,
-            log=board.log,
-            lines=board.log.lines(window.first_line, window.end_line),
-            incidents=guard.incidents(window),
-            calls=[call for call in calls if call.started_ns >= window.started_ns],
-            capture=board.logic.snapshot() if "logic" in board.has else None,
-        )
-        self.summary.evidence[test] = str(folder.folder)
-        return folder.folder
+        return record.write_test(board, guard, window)
 
     def _say(self, text: str) -> None:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")

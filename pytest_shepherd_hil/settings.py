@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_shepherd_hil.boards import find_boards_file, load_boards
 from pytest_shepherd_hil.errors import ConfigError
+from pytest_shepherd_hil.options import ON_INCIDENT
 from pytest_shepherd_hil.text import printable
 
 if TYPE_CHECKING:
@@ -15,7 +17,22 @@ if TYPE_CHECKING:
 
     from pytest_shepherd_hil.boards import BoardConfig, BoardsFile
 
-__all__ = ["boards_file", "chosen_board", "evidence_root"]
+__all__ = ["RunOptions", "boards_file", "chosen_board", "evidence_root", "on_incident", "run_options"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the user chose for a run.
+
+    Attributes:
+        evidence_root: folder that gets this run's folder.
+        on_incident: ``fail``, ``abort-run`` or ``report``.
+        keep_dead: leave a dead board as it died.
+    """
+
+    evidence_root: Path
+    on_incident: str = "fail"
+    keep_dead: bool = False
 
 
 def boards_file(config: pytest.Config) -> BoardsFile:
@@ -43,6 +60,36 @@ def evidence_root(config: pytest.Config) -> Path:
     """The folder that holds the runs' evidence."""
     path, _ = _setting(config, "hil_evidence")
     return path if path is not None else config.rootpath / "hil-evidence"
+
+
+def run_options(config: pytest.Config) -> RunOptions:
+    """What the user chose for the run.
+
+    Raises:
+        pytest.UsageError: something is no choice.
+    """
+    return RunOptions(
+        evidence_root=evidence_root(config),
+        on_incident=on_incident(config),
+        keep_dead=bool(config.getoption("hil_keep_dead")),
+    )
+
+
+def on_incident(config: pytest.Config) -> str:
+    """``--hil-on-incident``, or what the ini file says.
+
+    Raises:
+        pytest.UsageError: the ini file says something that is no choice.
+    """
+    given = config.getoption("hil_on_incident")
+    if given:
+        return str(given)
+    named = str(config.getini("hil_on_incident")) or ON_INCIDENT[0]
+    if named not in ON_INCIDENT:
+        raise pytest.UsageError(
+            f"hil_on_incident = {named!r} in {config.inipath}: choose one of {', '.join(ON_INCIDENT)}"
+        )
+    return named
 
 
 def _setting(config: pytest.Config, name: str) -> tuple[Path | None, str]:

@@ -27,7 +27,8 @@ from pytest_shepherd_hil.errors import (
     HostError,
     ShellError,
 )
-from pytest_shepherd_hil.text import printable
+from pytest_shepherd_hil.ssh_errors import explain_connect
+from pytest_shepherd_hil.text import first_line, printable
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.boards import SshConfig
@@ -171,7 +172,7 @@ class Shell:
         __tracebackhide__ = True
         started = time.monotonic()
         self._refuse_dead(command)
-        line = f"sudo -n -- sh -c {shlex.quote(command)}" if sudo else command
+        line = _as_root(command) if sudo else command
         connection = self._connect(min(timeout_s, self.config.connect_timeout_s))
         runner = _Runner(connection)
         runner.deadline = started + timeout_s
@@ -208,6 +209,34 @@ class Shell:
         if runner.cut_for is not None:
             raise CommandCutError(f"board {self._board}: {_quoted(command)} was cut off: {runner.cut_for}") from None
         raise ShellError(self._broken(command, runner, error)) from error
+
+    def stream(self, command: str, timeout_s: float) -> paramiko.Channel:
+        """Start a command that goes on, as root where the board's commands run so; its ends are the channel's.
+
+        Args:
+            command: a line for ``/bin/sh``.
+            timeout_s: how long starting it may take, connecting included, in seconds.
+
+        Raises:
+            ShellError: it could not be started.
+            BoardDeadError: the board is known to be dead; nothing was tried.
+        """
+        self._refuse_dead(command)
+        deadline = time.monotonic() + timeout_s
+        connection = self._connect(min(timeout_s, self.config.connect_timeout_s))
+        try:
+            channel: paramiko.Channel = connection.transport.open_session(
+                timeout=max(deadline - time.monotonic(), 0.01)
+            )
+            channel.settimeout(max(deadline - time.monotonic(), 0.01))
+            channel.exec_command(_as_root(command) if self.config.sudo else command)
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            self._refuse_dead(command)
+            raise ShellError(
+                f"board {self._board}: could not start {_quoted(command)} over SSH to {self.target}: "
+                f"{first_line(error)}"
+            ) from error
+        return channel
 
     def interrupt(self, reason: str) -> None:
         """Cut off every command that is running now, for ``reason``; the connection stays. For any thread."""
@@ -265,7 +294,7 @@ class Shell:
                 connection.close()
                 if not isinstance(error, Exception):
                     raise
-                raise _explain_connect(self.config, self._board, self.target, timeout_s, error) from error
+                raise explain_connect(self.config, self._board, self.target, timeout_s, error) from error
             connection.transport.set_keepalive(15)
             self._connection = connection
         finally:
@@ -331,6 +360,10 @@ class Shell:
         return "\n".join([head, *_output_so_far(runner)])
 
 
+def _as_root(command: str) -> str:
+    return f"sudo -n -- sh -c {shlex.quote(command)}"
+
+
 def _quoted(command: str) -> str:
     return f"`{printable(command, 200)}`"
 
@@ -345,51 +378,3 @@ def _output_so_far(runner: _Runner) -> list[str]:
     stdout = "".join(getattr(runner, "stdout", []) or [])
     stderr = "".join(getattr(runner, "stderr", []) or [])
     return [*_shown("stdout", stdout), *_shown("stderr", stderr)] or ["  it had printed nothing"]
-
-
-def _explain_connect(
-    config: SshConfig, board: str, target: str, timeout_s: float, error: Exception
-) -> ShellError | HostError:
-    """Say which of the many ways of not connecting this was, and what to look at."""
-    if isinstance(error, (ShellError, HostError)):
-        return error
-    where = f"board {board}: SSH to {target}"
-    text = str(error) or type(error).__name__
-    causes = list(getattr(error, "errors", {}).values()) or [error]
-    cause = causes[0]
-    if isinstance(error, paramiko.BadHostKeyException):
-        return ShellError(
-            f"{where}: its host key has changed (another board at this address, or newly installed?); "
-            f"if that is right: ssh-keygen -R '{config.host}'"
-        )
-    # "encountered ... key, expected ...": the last of the key formats that paramiko tried, after the key was refused
-    if isinstance(error, paramiko.AuthenticationException) or ("encountered" in text and "expected" in text):
-        what = f"key {config.key}" if config.key else "any key of the agent or in ~/.ssh"
-        try_this = f"ssh-copy-id -p {config.port} {config.user}@{config.host}"
-        return ShellError(f"{where}: log-in refused with {what}: {text}; try: {try_this}")
-    if isinstance(error, paramiko.SSHException) and "known_hosts" in text:
-        return ShellError(f"{where}: its host key is not in {config.known_hosts}: {text}")
-    if isinstance(cause, socket.gaierror):
-        return ShellError(f"{where}: unknown name {config.host!r} ({cause.strerror}); ~/.ssh/config is not read")
-    passing = _passing(error, cause, text, timeout_s)
-    if passing is not None:
-        return ShellError(f"{where}: {passing}", may_pass=True)
-    if isinstance(cause, OSError) and cause.strerror:
-        return ShellError(f"{where}: {cause.strerror}")
-    return ShellError(f"{where}: {text}")
-
-
-def _passing(error: Exception, cause: Exception, text: str, timeout_s: float) -> str | None:
-    """What may be over in a moment, as while a board boots; None if it is not that."""
-    closed = (EOFError, ConnectionResetError, BrokenPipeError)
-    if isinstance(cause, ConnectionRefusedError):
-        return "refused: the host is up but nothing listens there (still booting? sshd not running? wrong port?)"
-    if isinstance(cause, TimeoutError):
-        return f"silent: no answer within {timeout_s:.3g} s (board off, crashed, or its cable out?)"
-    if isinstance(cause, closed) or isinstance(error.__cause__, closed) or isinstance(error.__context__, closed):
-        return "reset: it closed the connection before saying a word (sshd overloaded or restarting?)"
-    if "Indecipherable protocol version" in text:
-        return "what answers there is no SSH server (wrong port?)"
-    if "banner" in text.lower() or "No existing session" in text:
-        return f"silent: the connection stands, but no SSH server said a word within {timeout_s:.3g} s (board hung?)"
-    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-__all__ = ["file_name", "printable"]
+__all__ = ["file_name", "first_line", "printable"]
 
 _UNSAFE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]{0,32}[ -/]{0,4}[@-~]|[@-Z\\-_])")
@@ -27,3 +27,8 @@ def file_name(text: str, limit: int = 80) -> str:
         return plain
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
     return f"{plain[-limit:].strip('-.') or 'test'}-{digest}"
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says, in one line fit to be shown."""
+    return printable(str(error).partition("\n")[0]) or type(error).__name__

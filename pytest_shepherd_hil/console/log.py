@@ -235,13 +235,17 @@ class ConsoleLog:
         with self._lock:
             oldest = self._count - len(self._lines)
             start = max(since - oldest, 0)
-            stop = len(self._lines) if until is None else max(until - oldest, 0)
-            return list(islice(self._lines, start, stop))
+            stop = len(self._lines) if until is None else min(max(until - oldest, 0), len(self._lines))
+            if start < len(self._lines) - stop:
+                return list(islice(self._lines, start, stop))
+            # counted from the nearer end: the newest lines are asked for again and again
+            back = list(islice(reversed(self._lines), len(self._lines) - stop, len(self._lines) - min(start, stop)))
+            return back[::-1]
 
     def tail(self, lines: int) -> list[ConsoleLine]:
         """The newest lines."""
         with self._lock:
-            return list(islice(self._lines, max(len(self._lines) - lines, 0), None))
+            return list(islice(reversed(self._lines), lines))[::-1]
 
     def search(self, pattern: re.Pattern[str], cursor: int, scanned: int) -> tuple[re.Match[str] | None, int, int]:
         """Look for ``pattern`` in what came after ``cursor``.

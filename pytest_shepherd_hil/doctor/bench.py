@@ -15,6 +15,7 @@ from pytest_shepherd_hil.console.log import ConsoleLog
 from pytest_shepherd_hil.console.port import SerialPort
 from pytest_shepherd_hil.console.watch import Watch
 from pytest_shepherd_hil.guard.fence import Fences
+from pytest_shepherd_hil.guard.kmsg import KmsgWriter
 from pytest_shepherd_hil.kernel.detector import Detector
 from pytest_shepherd_hil.lock import BoardLock
 from pytest_shepherd_hil.power import CommandPower, ControlPower
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["Bench", "Wire"]
 
 COMMAND_S = 10.0
-_PRINTK = "/proc/sys/kernel/printk"
 _FENCE_LEVEL = 3
 
 
@@ -43,7 +43,7 @@ class Wire:
 
     Args:
         config: which port, and how fast.
-        shell: writes what is to come out of it; None where there is none.
+        kmsg: writes what is to come out of it; None where there is no shell.
         board: name of the board.
         break_sender: as for :class:`~pytest_shepherd_hil.console.port.SerialPort`.
 
@@ -52,14 +52,19 @@ class Wire:
     """
 
     def __init__(
-        self, config: ConsoleConfig, shell: Shell | None, *, board: str, break_sender: Callable[[], None] | None = None
+        self,
+        config: ConsoleConfig,
+        kmsg: KmsgWriter | None,
+        *,
+        board: str,
+        break_sender: Callable[[], None] | None = None,
     ) -> None:
         self.config = config
         self.lost: PortLostError | None = None
         self.log = ConsoleLog()
         self.port = SerialPort(config.port, config.baudrate, board=board, break_sender=break_sender)
         self._board = board
-        self._fences = Fences(shell, self.log, secrets.token_hex(4)) if shell is not None else None
+        self._fences = Fences(kmsg, self.log, secrets.token_hex(4)) if kmsg is not None else None
         on_line = self._fences.on_line if self._fences is not None else lambda _: None
         self._watch = Watch(self.port, self.log, Detector(), lambda _: None, on_line=on_line, on_lost=self._gone)
         self._watch.start()
@@ -128,6 +133,7 @@ class Bench:
         self.heard: bytes | None = None
         self._say = say
         self._shell: Shell | None = None
+        self._kmsg: KmsgWriter | None = None
         self._closing = threading.Lock()
         self._closed = False
 
@@ -200,7 +206,10 @@ class Bench:
         config = self.console if baudrate is None else self.console.model_copy(update={"baudrate": baudrate})
         self.close_wire()
         sender = self.own.control.send_break if self.own is not None else None
-        self.wire = Wire(config, self.shell, board=self.name, break_sender=sender)
+        shell = self.shell
+        if self._kmsg is None and shell is not None:
+            self._kmsg = KmsgWriter(shell)
+        self.wire = Wire(config, self._kmsg, board=self.name, break_sender=sender)
         return self.wire
 
     def close_wire(self) -> None:
@@ -211,16 +220,29 @@ class Bench:
     @contextlib.contextmanager
     def loud(self) -> Iterator[None]:
         """While this holds, errors reach the console even of a kernel that was told to be silent."""
-        words = (self.read(_PRINTK) or "").split()
-        level = words[0] if words and words[0].isdigit() else ""
-        silent = level != "" and int(level) <= _FENCE_LEVEL
-        if silent:
-            self.run(f"echo 8 > {_PRINTK}")
+        with self._altered("printk", 8, lambda level: level <= _FENCE_LEVEL):
+            yield
+
+    @contextlib.contextmanager
+    def sysrq_on(self) -> Iterator[None]:
+        """While this holds, the kernel heeds SysRq, as in a test run."""
+        with self._altered("sysrq", 1, lambda mask: mask == 0):
+            yield
+
+    @contextlib.contextmanager
+    def _altered(self, name: str, value: int, needed: Callable[[int], bool]) -> Iterator[None]:
+        """Another value of a kernel setting for a moment, where there is a shell and its own does not do."""
+        path = f"/proc/sys/kernel/{name}"
+        words = ((self.read(path) or "") if self.ssh is not None else "").split()
+        before = words[0] if words and words[0].isdigit() else ""
+        if not before or not needed(int(before)):
+            yield
+            return
+        self.run(f"echo {value} > {path}")
         try:
             yield
         finally:
-            if silent:
-                self.run(f"echo {level} > {_PRINTK}")
+            self.run(f"echo {before} > {path}")
 
     def close(self) -> None:
         """Close all that is open, and end a board of our own. Closing twice is fine."""
@@ -232,4 +254,6 @@ class Bench:
                 parts.callback(self.own.close)
             if self._shell is not None:
                 parts.callback(self._shell.close)
+            if self._kmsg is not None:
+                parts.callback(self._kmsg.close)
             parts.callback(self.close_wire)

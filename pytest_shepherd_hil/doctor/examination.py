@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pytest_shepherd_hil.doctor import analyzer, cycle, host, target, uart
+from pytest_shepherd_hil.doctor import analyzer, cycle, host, keys, target, uart
 from pytest_shepherd_hil.doctor.bench import Bench
 from pytest_shepherd_hil.doctor.finding import Finding, Mark, in_one_line, not_checked, problem
 from pytest_shepherd_hil.errors import HilError
@@ -72,8 +72,8 @@ CHECKS = (
     Check("lock", host.check_lock),
     Check("serial port", host.check_port, ("lock",)),
     Check("port grabbers", host.check_rivals),
-    Check("SSH key", host.check_key),
-    Check("SSH host key", host.check_host_key),
+    Check("SSH key", keys.check_key),
+    Check("SSH host key", keys.check_host_key),
     Check("SSH", target.check_ssh, ("SSH key",), _ssh_limit, counts=False),
     Check("root", target.check_root, ("SSH",)),
     Check("kernel console", target.check_kernel_console, ("SSH",)),
@@ -171,6 +171,8 @@ def _within(check: Check, bench: Bench, limit_s: float, progress: Callable[[str,
     elif isinstance(outcome.error, HilError):
         says, _, advice = in_one_line(outcome.error, bench.name).partition("; ")
         finding = problem(says, advice)
+    elif isinstance(outcome.error, OSError):
+        finding = problem(f"this check failed: {outcome.error}", "look at it by hand")
     elif outcome.error is not None:
         raise outcome.error
     else:

@@ -140,7 +140,7 @@ def check_loglevel(bench: Bench) -> Finding:
         return ok(f"{level}: every message is shown")
     if "ignore_loglevel" in (bench.read("/proc/cmdline") or "").split():
         return ok(f"{level}, but the kernel ignores it: every message is shown")
-    if bench.run("test -w /proc/sys/kernel/printk && id -u").stdout.strip() == "0":
+    if _is_root(bench):
         return ok(f"{level}; each run raises it to {_SHOW_ALL} for its time, so that every message is shown")
     return problem(
         f"{level}: messages of level {level} and above never reach the console, and no run can change that",
@@ -160,10 +160,17 @@ def check_sysrq(bench: Bench) -> Finding:
     lacks = [] if mask == 1 else [what for bit, what in _SYSRQ_LACKS.items() if not mask & bit]
     if not lacks:
         return ok(f"kernel.sysrq = {mask} allows all that is needed")
+    if _is_root(bench):
+        return ok(f"kernel.sysrq = {mask}; each run sets it to 1 for its time")
     return warning(
         f"kernel.sysrq = {mask}: through the console nobody may {', '.join(lacks)}",
         "on the board: echo kernel.sysrq=1 | sudo tee /etc/sysctl.d/90-hil.conf; sudo sysctl kernel.sysrq=1",
     )
+
+
+def _is_root(bench: Bench) -> bool:
+    """Whether commands may change the kernel's settings."""
+    return bench.run("id -u").stdout.strip() == "0"
 
 
 def check_module(bench: Bench) -> Finding:

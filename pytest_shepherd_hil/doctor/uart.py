@@ -28,12 +28,14 @@ ANSWER_S = 2.0
 RATES = (115200, 1_500_000, 921_600, 57_600, 38_400, 9_600, 230_400, 460_800, 1_000_000, 3_000_000, 19_200)
 """What boards are set to, the most frequent first."""
 _TEXT = frozenset(b"\t\r\n\x1b\b\a" + bytes(range(0x20, 0x7F)))
+_READABLE = 0.75
+"""Of what is heard at the right rate more is text; at a wrong one about a third is."""
 _HELP = re.compile(r"sysrq ?: (?:SysRq ?: )?(?:HELP|This sysrq operation is disabled)", re.IGNORECASE)
 
 
 def looks_like_text(data: bytes) -> bool:
     """Whether it is what a console says, and not what a wrong baud rate makes of it."""
-    return sum(byte in _TEXT for byte in data) >= 0.9 * len(data)
+    return sum(byte in _TEXT for byte in data) >= _READABLE * len(data)
 
 
 def check_console(bench: Bench) -> Finding:
@@ -65,6 +67,11 @@ def check_console(bench: Bench) -> Finding:
     shown = printable(heard.strip().rpartition("\n")[2], 80)
     if not _is_text(heard):
         return problem(f"{tried}; what comes is garbage: {shown}", "see the baud rate below")
+    if "hil: f" in heard or "fence" in heard:
+        return problem(
+            f"{tried} whole; what came is damaged: {shown}",
+            "bytes are lost on the way: see to ground, a long wire, a USB hub, a busy machine",
+        )
     return problem(
         f"{tried}, but something else did: {shown}",
         "another board's console? Or the kernel prints to another UART than the one that is wired",
@@ -174,11 +181,14 @@ def check_break(bench: Bench) -> Finding:
         return warning("a socket:// port carries no BREAK", "use rfc2217:// (ser2net), which does")
     if bench.own is None and os.path.realpath(wire.config.port).startswith("/dev/pts/"):
         return warning("a pty carries no BREAK: no SysRq through the console", "use the adapter's own device")
+    if bench.ssh is not None and bench.read("/proc/sys/kernel/sysrq") is None:
+        return not_checked("this kernel has no SysRq: it would hand a BREAK to whoever waits for a log-in")
     view = wire.console()
     try:
-        view.send_break()
-        view.send("h")
-        view.expect(_HELP, ANSWER_S)
+        with bench.sysrq_on():
+            view.send_break()
+            view.send("h")
+            view.expect(_HELP, ANSWER_S)
     except PortLostError as error:
         return warning(in_one_line(error, bench.name), "see whether this adapter and its driver can send a BREAK")
     except HilError:

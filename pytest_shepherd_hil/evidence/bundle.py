@@ -67,6 +67,10 @@ class EvidenceRun:
         """Where the raw console of the whole run goes."""
         return self.folder / f"console-{file_name(self.board)}.log"
 
+    def write(self, name: str, text: str) -> None:
+        """Write a file of the run's own folder."""
+        TestEvidence(self, self.folder).write_file(name, text)
+
     def for_test(self, test: str) -> TestEvidence:
         """The folder for one failed test, made when something is written to it."""
         return TestEvidence(self, self.folder / file_name(test))
@@ -102,10 +106,10 @@ class TestEvidence:
             capture: what the analyzer has recorded, where it was running.
         """
         marks = {number for incident in incidents for number in range(incident.first_line, incident.last_line + 1)}
-        self._write("console.txt", console_text(log, lines, marks))
-        self._write("incident.txt", incidents_text(test, self._run.board, incidents, self._run.sources))
-        self._write("incident.json", _to_json(test, self._run.board, incidents, self._run.sources))
-        self._write("shell.txt", transcript_text(log, calls))
+        self.write_file("console.txt", console_text(log, lines, marks))
+        self.write_file("incident.txt", incidents_text(test, self._run.board, incidents, self._run.sources))
+        self.write_file("incident.json", _to_json(test, self._run.board, incidents, self._run.sources))
+        self.write_file("shell.txt", transcript_text(log, calls))
         if capture is not None:
             try:
                 self.folder.mkdir(exist_ok=True)
@@ -113,7 +117,8 @@ class TestEvidence:
             except (OSError, HilError) as error:
                 self._note("capture.sr", error)
 
-    def _write(self, name: str, text: str) -> None:
+    def write_file(self, name: str, text: str) -> None:
+        """Write one file; what stands there is replaced."""
         path = self.folder / name
         try:
             self.folder.mkdir(exist_ok=True)

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 import _pytest
 import pluggy
 
-import pytest_shepherd_hil.console.log as _log_module
-import pytest_shepherd_hil.guard.fence as _fence_module
 from pytest_shepherd_hil.outcome import Failed
 
 if TYPE_CHECKING:
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Interrupter", "TestAbortedError"]
 
 _STDLIB = sysconfig.get_path("stdlib") + os.sep
+_PACKAGE = Path(__file__).parents[1]
 _MACHINERY = tuple(str(Path(str(module.__file__)).parent) + os.sep for module in (_pytest, pluggy))
 
 
@@ -54,8 +53,9 @@ class Interrupter:
     ATTEMPTS = 2000
     PATIENCE_OF_MACHINERY = 400
     """How often pytest's own code is left alone, where an exception would harm the tests that follow."""
-    SHELTERED = frozenset(module.__file__ for module in (_log_module, _fence_module))
-    """Files whose code holds a lock that the console's reader needs: never interrupted."""
+    SHELTERED = ("console.log", "guard.fence", "guard.block")
+    """Our modules whose code is never interrupted: it holds a lock that the console's reader needs, or it is dealing
+    with the incident already."""
 
     def __init__(self) -> None:
         self._armed = False
@@ -68,6 +68,8 @@ class Interrupter:
         self._previous: object = None
         self._installed = False
         self._target: int | None = None
+        self._shelter = frozenset(_file(module) for module in self.SHELTERED)
+        self._wanted = 0
 
     def install(self) -> None:
         """Take over the signal. Only in the main thread can a test be interrupted; elsewhere nothing is done."""
@@ -99,6 +101,10 @@ class Interrupter:
             if self._cutting.acquire(timeout=self.PATIENCE_S):
                 self._cutting.release()
 
+    def answered(self) -> None:
+        """The test has dealt with what it was being interrupted for, and goes on."""
+        self._generation += 1
+
     def interrupt(self, reason: str, cut: Callable[[], None]) -> None:
         """Stop the test that is armed now, if there is one. Returns at once.
 
@@ -120,6 +126,7 @@ class Interrupter:
                 if not self._armed or self._generation != generation:
                     return
                 cut()
+                self._wanted = generation
             before = self._raised
             self._reason = reason
             if self._installed and self._target is not None:
@@ -131,9 +138,9 @@ class Interrupter:
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         del signum
-        if not self._armed:
+        if not self._armed or self._wanted != self._generation:
             return
-        if _in_any(frame, self.SHELTERED) or (self._refused < self.PATIENCE_OF_MACHINERY and _in_machinery(frame)):
+        if _in_any(frame, self._shelter) or (self._refused < self.PATIENCE_OF_MACHINERY and _in_machinery(frame)):
             self._refused += 1
             return
         self._refused = 0
@@ -141,7 +148,11 @@ class Interrupter:
         raise TestAbortedError(self._reason)
 
 
-def _in_any(frame: FrameType | None, files: frozenset[str | None]) -> bool:
+def _file(module: str) -> str:
+    return str(_PACKAGE.joinpath(*module.split(".")).with_suffix(".py"))
+
+
+def _in_any(frame: FrameType | None, files: frozenset[str]) -> bool:
     """Whether any function on the stack is from one of these files."""
     while frame is not None:
         if frame.f_code.co_filename in files:

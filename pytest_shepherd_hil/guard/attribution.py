@@ -1,4 +1,4 @@
-"""Which test an incident belongs to. Pure: windows and line numbers in, a window out."""
+"""Which test an incident belongs to. Pure: windows, line numbers and kernel times in, a window out."""
 
 from __future__ import annotations
 
@@ -28,10 +28,18 @@ class Window:
     """Host time (monotonic ns) at which it began."""
     end_line: int | None = None
     """Number of the first line that is no longer part of it; None while the test runs."""
+    began_s: float | None = None
+    """Kernel time before which nothing is of this test, seconds since boot; None where it is not known."""
+    ended_s: float | None = None
+    """Kernel time from which on nothing is of this test any more; None where it is not known, or the test runs."""
+    boot: int = 0
+    """In which boot of the board it began: kernel times of two boots cannot be compared."""
     incidents: set[int] = field(default_factory=set)
     """Ids of the incidents in it."""
     judged: set[int] = field(default_factory=set)
     """Ids of those that some phase's verdict has named already."""
+    healed: set[int] = field(default_factory=set)
+    """Ids of those that the board has been brought back from while the test went on."""
     expectations: list[Expectation] = field(default_factory=list)
 
     @property
@@ -40,15 +48,31 @@ class Window:
         return {number for expectation in self.expectations for number in expectation.seen}
 
 
-def owner(windows: Sequence[Window], line: int) -> Window | None:
-    """The window in which console line ``line`` was printed; None between tests.
+def owner(windows: Sequence[Window], line: int, time_s: float | None = None, boot: int = 0) -> Window | None:
+    """The window in which something was said; None between tests.
+
+    The console's line decides, unless kernel time says that it was said before that line's test began: a kernel keeps
+    words back, and they come out when a later test makes it talk.
 
     Args:
         windows: in the order of their first lines.
+        line: number of the console line.
+        time_s: kernel time, where it is known and can be trusted.
+        boot: of the kernel time.
     """
     at = bisect_right(windows, line, key=lambda window: window.first_line) - 1
     # of several windows that begin at one line only the last can have lines
+    by_line = at
+    while at >= 0 and time_s is not None and windows[at].boot == boot:
+        began_s = windows[at].began_s
+        if began_s is None or time_s >= began_s:
+            break
+        at -= 1
     if at < 0:
         return None
     window = windows[at]
-    return window if window.end_line is None or line < window.end_line else None
+    late = at < by_line or (window.end_line is not None and line >= window.end_line)
+    if not late:
+        return window
+    in_its_time = time_s is not None and window.boot == boot and window.ended_s is not None and time_s < window.ended_s
+    return window if in_its_time else None

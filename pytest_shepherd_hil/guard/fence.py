@@ -15,7 +15,7 @@ from pytest_shepherd_hil.errors import HilError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_shepherd_hil.shell import Shell
+    from pytest_shepherd_hil.guard.kmsg import KmsgWriter
 
 __all__ = ["Fences"]
 
@@ -24,7 +24,7 @@ class Fences:
     """Writes fences through the shell and waits for them on the console.
 
     Args:
-        shell: writes them.
+        kmsg: writes them.
         log: tells whether the console still talks.
         run: something that no other run's fences have in them.
     """
@@ -33,16 +33,19 @@ class Fences:
     """Of the kernel that took the last fence."""
     SILENCE_S = 5.0
     """A console that says nothing for so long has lost the fence."""
+    MOST_STRAY = 100
     LONGEST_S = 60.0
     """How long to wait for a console that talks all the time."""
 
-    def __init__(self, shell: Shell, log: ConsoleLog, run: str) -> None:
-        self._shell = shell
+    def __init__(self, kmsg: KmsgWriter, log: ConsoleLog, run: str) -> None:
+        self._kmsg = kmsg
         self._log = log
         self._prefix = f"hil: fence {run}-"
         self._pattern = re.compile(rf"(?<!>){re.escape(self._prefix)}\d+(?![\d'])")
         self._count = 0
-        self._out: dict[str, int] = {}
+        self._out: dict[str, ConsoleLine] = {}
+        self._sent_ns = 0
+        self._crossed: ConsoleLine | None = None
         self._wakeup: Wakeup | None = None
         self._lock = threading.Lock()
 
@@ -51,13 +54,31 @@ class Fences:
         # Anywhere in the line: what somebody types may stand before it. But a shell's echo of our own command is none.
         match = self._pattern.search(line.text)
         if match is not None:
-            self._out[match[0]] = line.number + 1
+            self._out[match[0]] = line
             self.wake()
 
     def nudge(self, timeout_s: float = 5.0) -> None:
         """Have the kernel log something, so that a line that it keeps back comes out. Does not fail."""
         with contextlib.suppress(HilError):
-            self._shell.run("echo '<7>hil: flush' > /dev/kmsg", timeout_s=min(timeout_s, 5.0))
+            self._kmsg.write("<7>hil: flush", min(timeout_s, 5.0))
+
+    def kernel_now(self) -> tuple[float, float] | None:
+        """The kernel's time now, as the last fence tells: it is between these two. None before the first.
+
+        A fence was printed at some time between its being sent and its coming out.
+        """
+        crossed = self._crossed
+        if crossed is None or crossed.kernel_time_s is None:
+            return None
+        now_ns = time.monotonic_ns()
+        return (
+            crossed.kernel_time_s + (now_ns - crossed.time_ns) / 1e9,
+            crossed.kernel_time_s + (now_ns - self._sent_ns) / 1e9,
+        )
+
+    def forget(self) -> None:
+        """Kernel time begins again."""
+        self._crossed = None
 
     def wake(self) -> None:
         """Have the waiter look whether it should give up. For any thread."""
@@ -79,19 +100,20 @@ class Fences:
             ShellError, BoardDeadError: the board did not take it.
         """
         self._count += 1
+        if len(self._out) > self.MOST_STRAY:  # those that came when nobody waited any more
+            self._out.clear()
         text = f"{self._prefix}{self._count}"
         started_ns = time.monotonic_ns()
         self._wakeup = wakeup = Wakeup()
         try:
-            # <3>, error level, passes a quiet console, too. The device is opened for each line: the kernel limits the
-            # rate for each opening, silently.
-            order = f"echo '<3>{text}' > /dev/kmsg && cat /proc/sys/kernel/random/boot_id"
-            self.boot_id = self._shell.run(order, timeout_s=10.0).stdout.strip()
+            # <3>, error level, passes a quiet console, too.
+            self.boot_id = self._kmsg.write(f"<3>{text}")
             deadline = time.monotonic() + longest_s
             while True:
                 wakeup.clear()
                 if text in self._out:
-                    return self._out.pop(text)
+                    self._crossed, self._sent_ns = self._out.pop(text), started_ns
+                    return self._crossed.number + 1
                 talked_ns = max(self._log.last_ns or 0, started_ns)
                 left_s = min(deadline - time.monotonic(), self.SILENCE_S - (time.monotonic_ns() - talked_ns) / 1e9)
                 if left_s <= 0 or given_up():

@@ -27,6 +27,9 @@ class Guard:
         board_died: called, in the watch's thread, with an incident after which the board does not go on.
     """
 
+    DISORDER_S = 1.5
+    """By how much the kernel times of lines may be out of order within one boot, in seconds."""
+
     def __init__(
         self,
         log: ConsoleLog,
@@ -44,18 +47,45 @@ class Guard:
         self._harmful: set[int] = set()
         self._harm: Incident | None = None
         self._deaths: set[int] = set()
+        self._blamed: list[Window] = []
+        self._owners: dict[int, Window | None] = {}
+        self._boot = 0
+        self._looked = 0
+        self._newest_s: float | None = None
 
-    def begin(self, test: str, expectations: Sequence[Expectation]) -> Window:
-        """A test begins: whatever the console says from now on is said in its time."""
-        window = Window(test, self._log.count, time.monotonic_ns(), expectations=list(expectations))
+    def begin(self, test: str, expectations: Sequence[Expectation], began_s: float | None = None) -> Window:
+        """A test begins: whatever the console says from now on is said in its time.
+
+        Args:
+            began_s: kernel time before which nothing can be of this test, where it is known.
+        """
         with self._lock:
+            window = Window(test, self._log.count, time.monotonic_ns(), began_s=began_s, boot=self._boot)
+            window.expectations = list(expectations)
             self._windows.append(window)
         return window
 
-    def end(self, window: Window, end_line: int | None = None) -> None:
-        """A test has ended, with the console's line before ``end_line`` (default: with the newest)."""
+    def end(self, window: Window, end_line: int | None = None, ended_s: float | None = None) -> None:
+        """A test has ended.
+
+        Args:
+            end_line: number of the first console line behind it; default: that of the next line.
+            ended_s: kernel time from which on nothing can be of this test, where it is known.
+        """
         with self._lock:
             window.end_line = max(self._log.count if end_line is None else end_line, window.first_line)
+            window.ended_s = ended_s
+
+    def expect(self, window: Window, expectation: Expectation) -> None:
+        """From here on an incident is expected in a test that runs; it is asked before those expected already."""
+        with self._lock:
+            expectation.since_line = self._log.count
+            window.expectations.insert(0, expectation)
+
+    def close(self, expectation: Expectation) -> None:
+        """Nothing more is expected of that kind."""
+        with self._lock:
+            expectation.closed = True
 
     def on_incident(self, incident: Incident) -> None:
         """Take note of an incident, or of more of one already known; stop the test that runs, if it must."""
@@ -63,22 +93,28 @@ class Guard:
             known = self._incidents.get(incident.id)
             self._incidents[incident.id] = incident
             self._note_harm(incident)
-            window = owner(self._windows, incident.first_line)
-            if window is not None:
-                window.incidents.add(incident.id)
+            window = self._owner(incident)
             expected = self._expected(window, incident)
             news = not incident.open and (known is None or known.open)
             died = incident.fatal and not incident.open and incident.id not in self._deaths
             if died:
                 self._deaths.add(incident.id)
+                self._new_boot()
+            last = self._windows[-1] if self._windows else None
         if died:
             self._board_died(incident)
         running = window is not None and window.end_line is None
+        if died and not running and last is not None and last.end_line is None:
+            self._stop_test(incident)  # it did not do it, but it cannot go on
         if running and (died or (news and incident.severity is Severity.FAIL and not expected)):
             self._stop_test(incident)
 
-    def add(self, kind: str, title: str, *, fatal: bool, hint: str) -> Incident:
-        """Take note of something that no line on the console says: that the console itself is gone, for example."""
+    def add(self, kind: str, title: str, *, fatal: bool, hint: str, lines: Sequence[str] = ()) -> Incident:
+        """Take note of something that no line on the console says: that the console itself is gone, for example.
+
+        Args:
+            lines: what the kernel said when it was asked.
+        """
         with self._lock:
             self._own_ids -= 1
             incident = Incident(
@@ -95,9 +131,39 @@ class Guard:
                 complete=True,
                 fatal=fatal,
                 hints=(hint,),
+                lines=tuple(lines),
             )
         self.on_incident(incident)
         return incident
+
+    def _owner(self, incident: Incident) -> Window | None:
+        """Whose it is, decided once: when it is first seen."""
+        if incident.id not in self._owners:
+            trusted = self._trusted_time(incident)
+            window = owner(self._windows, incident.first_line, trusted, self._boot)
+            self._owners[incident.id] = window
+            if window is not None:
+                if not window.incidents:
+                    self._blamed.append(window)
+                window.incidents.add(incident.id)
+        return self._owners[incident.id]
+
+    def _trusted_time(self, incident: Incident) -> float | None:
+        """Its kernel time, unless time has gone back by more than two processors do: then it is another boot's."""
+        for line in self._log.lines(self._looked, incident.first_line):
+            if line.kernel_time_s is not None:
+                self._newest_s = max(self._newest_s or 0.0, line.kernel_time_s)
+        self._looked = max(self._looked, incident.first_line)
+        time_s = incident.kernel_time_s
+        if time_s is None or (self._newest_s is not None and time_s < self._newest_s - self.DISORDER_S):
+            return None
+        return time_s
+
+    def _new_boot(self) -> None:
+        """Kernel time begins again."""
+        self._boot += 1
+        self._looked = self._log.count
+        self._newest_s = None
 
     @property
     def harm(self) -> Incident | None:
@@ -109,6 +175,9 @@ class Guard:
         """The board is being restarted: what has happened so far harms it no more."""
         with self._lock:
             self._harm = None
+            self._new_boot()
+            for window in self._windows[-1:]:
+                window.healed |= window.incidents
 
     def _note_harm(self, incident: Incident) -> None:
         if incident.severity is not Severity.FAIL:
@@ -116,6 +185,12 @@ class Guard:
         if incident.id not in self._harmful or (self._harm is not None and self._harm.id == incident.id):
             self._harmful.add(incident.id)
             self._harm = incident
+
+    def expected_death(self, window: Window) -> bool:
+        """Whether the board has died of something that the test expects, and is still dead."""
+        with self._lock:
+            gone = window.expected - window.healed
+            return any(self._incidents[number].fatal for number in window.incidents & gone)
 
     def report_open(self, window: Window) -> bool:
         """Whether a report that began in this window is still being printed."""
@@ -145,12 +220,22 @@ class Guard:
         with self._lock:
             return self._in(window)
 
+    def late(self) -> list[tuple[Window, list[Incident]]]:
+        """The failing incidents of tests that have ended which no verdict has named, by test; they are named now."""
+        with self._lock:
+            ended = [window for window in self._blamed if window.end_line is not None]
+            found = [(window, self.unexpected(window)) for window in ended]
+            settled = [(window, [one for one in incidents if not one.open]) for window, incidents in found]
+            for window, incidents in settled:
+                window.judged.update(incident.id for incident in incidents)
+            return [(window, incidents) for window, incidents in settled if incidents]
+
     def strays(self) -> list[Incident]:
-        """The failing incidents that no verdict has named: those before, between and after tests, and any that came too
-        late for the test in whose window they began. To be asked when no test runs."""
+        """The failing incidents that no verdict has named: those before, between and after tests. To be asked when no
+        test runs, after :meth:`late`."""
         with self._lock:
             told: set[int] = set()
-            for window in self._windows:
+            for window in self._blamed:
                 told |= window.judged | window.expected
             found = [incident for incident in self._incidents.values() if incident.id not in told]
             return [incident for incident in found if incident.severity is Severity.FAIL]

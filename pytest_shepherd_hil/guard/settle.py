@@ -6,12 +6,12 @@ import time
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.errors import BoardDeadError, ShellError
-from pytest_shepherd_hil.text import printable
+from pytest_shepherd_hil.guard.hang import ask_kernel
+from pytest_shepherd_hil.text import first_line, printable
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.board import Board
     from pytest_shepherd_hil.guard.attribution import Window
-    from pytest_shepherd_hil.guard.fence import Fences
     from pytest_shepherd_hil.guard.guard import Guard
 
 __all__ = ["Settling"]
@@ -36,6 +36,8 @@ class Settling:
         self._board = board
         self._guard = guard
         self._calls_seen = 0
+        self.paused = False
+        """Whether a phase was ended by a pause, because no fence could be written."""
 
     def begin(self) -> None:
         """A test begins: what was done on the board before is settled."""
@@ -69,17 +71,17 @@ class Settling:
     def _cross_fence(self) -> None:
         board = self._board
         if board.fences is None:
+            self.paused = True
             time.sleep(self.SETTLE_S)
             return
         try:
-            crossed = self._try_fence(board.fences)
+            crossed = board.fences.cross(lambda: board.dead is not None) is not None
         except (ShellError, BoardDeadError) as error:
             if board.dead is None:
-                self._guard.add(
-                    "console-lost",
-                    f"fence lost: the shell took no line for /dev/kmsg: {str(error).splitlines()[0]}",
+                self._lost(
+                    f"fence lost: the shell took no line for /dev/kmsg: {first_line(error)}",
+                    "the board hangs, or its network is gone",
                     fatal=True,
-                    hint=f"the board hangs, or its network is gone; its console {self._silence()}",
                 )
             return
         finally:
@@ -92,25 +94,30 @@ class Settling:
                 hint=f"its boot id is another: {printable(str(board.fences.boot_id))}, not {board.boot_id}",
             )
         elif not crossed and board.dead is None:
-            self._guard.add(
-                "console-lost",
+            self._lost(
                 f"console lost: a line written to /dev/kmsg did not come out within {board.fences.SILENCE_S:g} s",
+                "the shell still answers, so the kernel lives: look at the UART's wire and adapter",
                 fatal=False,
-                hint=f"the shell still answers, so the kernel lives: look at the UART's wire and adapter; it "
-                f"{self._silence()}",
             )
 
-    def _try_fence(self, fences: Fences) -> bool:
-        try:
-            return fences.cross(lambda: self._board.dead is not None) is not None
-        except ShellError:
-            if self._board.dead is not None:
-                raise
-        self._board.shell.drop()  # it may have been the connection only
-        return fences.cross(lambda: self._board.dead is not None) is not None
+    def _lost(self, title: str, hint: str, *, fatal: bool) -> None:
+        """A fence is lost: ask the kernel itself over its UART, and take note."""
+        board = self._board
+        silence = self._silence()
+        said = ask_kernel(board.link, board.log, "wl", lambda: board.dead is not None) if board.link is not None else []
+        if board.dead is not None:  # it has told meanwhile what is wrong
+            return
+        answered = any("sysrq" in line.lower() and not line.startswith("(") for line in said)
+        what = "answered BREAK and SysRq on it" if answered else "did not answer BREAK and SysRq on it"
+        self._guard.add(
+            "console-lost", title, fatal=fatal, hint=f"{hint}; its console {silence}; the kernel {what}", lines=said
+        )
 
     def _silence(self) -> str:
-        last_ns = self._board.log.last_ns
-        if last_ns is None:
+        log = self._board.log
+        if log.last_ns is None:
             return "has never said anything"
-        return f"last said something {(time.monotonic_ns() - last_ns) / 1e9:.1f} s ago"
+        ago_s = (time.monotonic_ns() - log.last_ns) / 1e9
+        last = [line.text for line in log.lines(max(log.count - 1, 0))]
+        words = f": {printable(last[0], 200)!r}" if last else ""
+        return f"last said something {ago_s:.1f} s ago{words}"

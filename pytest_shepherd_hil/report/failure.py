@@ -16,13 +16,20 @@ if TYPE_CHECKING:
     from pytest_shepherd_hil.evidence.sources import CrashSources
     from pytest_shepherd_hil.kernel.incident import Incident
 
-__all__ = ["BoardIncidentError", "failure_message", "short_path"]
+__all__ = ["BoardIncidentError", "NotAtFaultError", "failure_message", "short_path"]
 
 _MOST_INCIDENTS = 5
 
 
 class BoardIncidentError(Failed):
     """Fails a test, or a phase of it, for what its board did."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, pytrace=False)
+
+
+class NotAtFaultError(Failed):
+    """A test could not go on because its board died of something else."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, pytrace=False)

@@ -20,12 +20,18 @@ __all__ = ["RunSummary"]
 class RunSummary:
     """What is to be said at the end of a run. Plain data: an xdist worker sends it to the controller."""
 
+    late: list[dict[str, Any]] = field(default_factory=list)
+    """Reports of incidents that came when their test had ended, as pytest serialises them. They fail the run."""
     strays: list[str] = field(default_factory=list)
     """Headlines of incidents that no test's verdict has named. They fail the run."""
+    reported: list[str] = field(default_factory=list)
+    """Headlines of incidents that fail nothing, because the user wants them only reported."""
     broken: list[str] = field(default_factory=list)
     """Boards that did not come back, in words. They fail the run."""
     warnings: dict[str, int] = field(default_factory=dict)
     """How often each message came that is worth a word but fails nothing."""
+    notes: list[str] = field(default_factory=list)
+    """What a reader should know of how the run was watched."""
     problems: list[str] = field(default_factory=list)
     """What of the evidence could not be written."""
     evidence: dict[str, str] = field(default_factory=dict)
@@ -33,15 +39,18 @@ class RunSummary:
 
     @property
     def failed(self) -> bool:
-        return bool(self.strays or self.broken)
+        return bool(self.late or self.strays or self.broken)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def merge(self, other: dict[str, Any]) -> None:
         """Add what another process's summary says, as its :meth:`to_dict` gave it."""
+        self.late += other["late"]
         self.strays += other["strays"]
+        self.reported += other["reported"]
         self.broken += other["broken"]
+        self.notes += [note for note in other["notes"] if note not in self.notes]
         self.problems += other["problems"]
         self.warnings = dict(Counter(self.warnings) + Counter(other["warnings"]))
         self.evidence.update(other["evidence"])
@@ -53,10 +62,14 @@ class RunSummary:
         reporter.section("hil")
         for headline in self.strays:
             reporter.write_line(f"outside of any test: {printable(headline)}", red=True)
+        for headline in self.reported:
+            reporter.write_line(f"incident, only reported: {printable(headline)}", yellow=True)
         for text in self.broken:
             reporter.write_line(printable(text), red=True)
         for title, count in self.warnings.items():
             reporter.write_line(f"warning ({count}x): {printable(title)}", yellow=True)
+        for note in self.notes:
+            reporter.write_line(printable(note))
         for problem in self.problems:
             reporter.write_line(printable(problem), yellow=True)
         if self.evidence:

@@ -56,9 +56,13 @@ class SimControl(Control):
         """The panic of the seed's first log, now."""
         self._ask("panic")
 
-    def printk(self, text: str, level: int = 3, newline: bool = True) -> None:
-        """The kernel prints; without ``newline`` it holds the message back until the next."""
-        self._ask("printk", text=text, level=level, newline=newline)
+    def printk(self, text: str, level: int = 3, newline: bool = True, age_s: float = 0.0) -> None:
+        """The kernel prints; without ``newline`` it holds the message back until the next.
+
+        Args:
+            age_s: how long ago another processor said it, in seconds; it comes out only now.
+        """
+        self._ask("printk", text=text, level=level, newline=newline, age_s=age_s)
 
     def kernel_lines(self, text: str, delay_s: float = 0.0) -> None:
         """The kernel prints each line of ``text``, ``delay_s`` apart; returns at once."""

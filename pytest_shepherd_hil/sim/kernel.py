@@ -18,6 +18,7 @@ EMERG, ALERT, ERR, WARNING, NOTICE, INFO = 0, 1, 3, 4, 5, 6
 DEFAULT_LOGLEVELS = (4, 4, 1, 7)
 RING = 4000
 LINE_MAX = 960
+RAMOOPS = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,11 @@ class Kernel:
         with self._news:
             self._news.wait_for(lambda: self._sequence > sequence, timeout_s)
             return [record for record in self._ring if record.sequence >= sequence]
+
+    def last_words(self) -> str:
+        """The newest part of the log, as ramoops keeps it through a reset."""
+        with self._lock:
+            return "".join(f"<{one.level}>{line}\n" for one in self._ring for line in one.lines)[-RAMOOPS:]
 
     def clear(self) -> None:
         """``dmesg -C``."""

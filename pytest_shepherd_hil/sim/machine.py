@@ -108,6 +108,7 @@ class Machine:
         self._system: System | None = None
         self._login: Login | None = None
         self._break_until = 0.0
+        self._ramoops = ""
 
     def start(self) -> None:
         """Bring up the hardware and switch it on."""
@@ -144,6 +145,7 @@ class Machine:
         with self._lock:
             self._end()
             self._break_until = 0.0
+            self._ramoops = ""  # memory forgets without power
             self.uart.discard(Source.KERNEL, Source.USER)
             self.signals.power(False)
             self._network.board_gone()
@@ -244,7 +246,7 @@ class Machine:
         self._epoch += 1
         life = Life(self._epoch, Kernel(lambda data: self._wire(life, data, Source.KERNEL)))
         self._life = life
-        self._system = System(self, life, self.config.fault, self.config.fault_after)
+        self._system = System(self, life, self.config.fault, self.config.fault_after, self._ramoops)
         self._login = Login(self, life, lambda data: self._wire(life, data, Source.USER))
         self._network.board_booting()
         threading.Thread(target=self._boot, args=(life,), name=f"boot {life.epoch}", daemon=True).start()
@@ -252,6 +254,7 @@ class Machine:
     def _end(self) -> None:
         life, self._life, self._system = self._life, None, None
         if life is not None:
+            self._ramoops = life.kernel.last_words() if life.panicked else ""
             life.over.set()
             life.frozen.clear()
             self.signals.sync_set(False)

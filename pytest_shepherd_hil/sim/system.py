@@ -35,9 +35,10 @@ class System:
         life: this boot.
         fault: what goes wrong with the module.
         fault_after: when; see :class:`~pytest_shepherd_hil.sim.shepherd.Shepherd`.
+        ramoops: the log of a kernel that panicked before this boot, as a memory that survives a reset keeps it.
     """
 
-    def __init__(self, machine: Machine, life: Life, fault: str, fault_after: int | None) -> None:
+    def __init__(self, machine: Machine, life: Life, fault: str, fault_after: int | None, ramoops: str = "") -> None:
         self.life = life
         self.tree = Tree()
         self.shepherd = Shepherd(machine, life, self.tree, fault, fault_after)
@@ -61,6 +62,8 @@ class System:
         add("/dev/kmsg", self._kmsg, self._write_kmsg)
         add("/etc/os-release", lambda: _OS_RELEASE)
         add("/etc/hostname", lambda: HOSTNAME + "\n")
+        if ramoops:
+            add("/sys/fs/pstore/dmesg-ramoops-0", lambda: "Panic#1 Part1\n" + ramoops)
         for number, name in ((0, "wkup_m3"), (1, "4a334000.pru"), (2, "4a338000.pru")):
             folder = f"/sys/class/remoteproc/remoteproc{number}/"
             add(folder + "name", _constant(name))

@@ -73,6 +73,24 @@ def _lsmod(shell: Shell, process: Process, args: list[str]) -> int:  # noqa: ARG
     return 0
 
 
+def _modinfo(shell: Shell, process: Process, args: list[str]) -> int:  # noqa: ARG001
+    status = 0
+    for name in (arg for arg in args if not arg.startswith("-")):
+        if name != "shepherd":
+            process.err(f"modinfo: ERROR: Module {name} not found.\n")
+            status = 1
+            continue
+        rows = {
+            "filename": f"/lib/modules/{RELEASE}/extra/shepherd.ko",
+            "version": "0.8.1",
+            "license": "GPL",
+            "srcversion": "5E4C8BB4DA1F0B4C7A9B3F2",
+            "vermagic": f"{RELEASE} SMP preempt mod_unload modversions ARMv7 p2v8 ",
+        }
+        process.out("".join(f"{key + ':':<15} {value}\n" for key, value in rows.items()))
+    return status
+
+
 def _dmesg(shell: Shell, process: Process, args: list[str]) -> int:
     kernel = shell.life.kernel
     options, wanted, console = "", None, None
@@ -292,6 +310,7 @@ COMMANDS: dict[str, Callable[[Shell, Process, list[str]], int]] = {
     "exit": _exit,
     "hostname": _hostname,
     "lsmod": _lsmod,
+    "modinfo": _modinfo,
     "modprobe": _modprobe,
     "poweroff": _poweroff,
     "reboot": _reboot,

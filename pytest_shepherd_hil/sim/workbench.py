@@ -59,7 +59,11 @@ class Faults:
         level = int(request.get("level", 6))
         if not 0 <= level <= 7:
             raise ValueError(f"level {level}: give 0 to 7")
-        kernel.printk(level, str(request["text"]), newline=bool(request.get("newline", True)))
+        age_s = float(request.get("age_s", 0.0))
+        if not 0 <= age_s <= kernel.time_s:
+            raise ValueError(f"age_s {age_s:g}: give 0 to {kernel.time_s:g}, the time since boot")
+        newline = bool(request.get("newline", True))
+        kernel.printk(level, str(request["text"]), newline=newline, at_s=kernel.time_s - age_s)
 
     def _kernel_lines(self, request: dict[str, Any]) -> None:
         kernel = self._machine.kernel()

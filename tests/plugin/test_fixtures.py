@@ -194,4 +194,4 @@ def test_a_board_like_a_real_one_is_used_as_a_real_one(suite: Suite, bench: SimP
     source = "def test_it(shell): assert shell.run('cat /proc/sys/kernel/printk').stdout.split()[0] == '8'"
     after = suite.run(source, board="bench")
     after.assert_outcomes(passed=1)
-    after.stdout.fnmatch_lines(["hil: bench: console loglevel raised from 4 to 8 for this run"])
+    after.stdout.fnmatch_lines(["hil: bench: set for this run: console loglevel from 4 to 8, *"])

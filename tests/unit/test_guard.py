@@ -17,12 +17,11 @@ from pytest_shepherd_hil.guard.fence import Fences
 from pytest_shepherd_hil.guard.guard import Guard
 from pytest_shepherd_hil.kernel.incident import Incident, Severity
 from pytest_shepherd_hil.kernel.lines import parse_line
-from pytest_shepherd_hil.shell import ShellResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_shepherd_hil.shell import Shell
+    from pytest_shepherd_hil.guard.kmsg import KmsgWriter
 
 
 def incident(number: int = 1, kind: str = "oops", line: int = 0, **more: object) -> Incident:
@@ -320,28 +319,28 @@ def test_a_lost_console_is_an_incident_that_no_line_tells_of() -> None:
 # fences
 
 
-class KmsgShell:
-    """In place of an SSH shell: the kernel's log of a board whose console is ``log``. Every line comes out as told."""
+class Kmsg:
+    """In place of a board's ``/dev/kmsg``: what is written comes out of the console ``log``, as told."""
 
     def __init__(self, log: ConsoleLog, told: Callable[[ConsoleLine], None] | None, message: str = "{}") -> None:
         self.log = log
         self.told = told
         self.message = message
-        self.commands: list[str] = []
+        self.written: list[str] = []
 
-    def run(self, command: str, *, timeout_s: float) -> ShellResult:
+    def write(self, text: str, timeout_s: float = 10.0) -> str:
         assert timeout_s > 0
-        self.commands.append(command)
+        self.written.append(text)
         if self.told is not None:
-            text = command.partition(">")[2].partition("'")[0]
+            text = text.partition(">")[2]
             for line in self.log.append(f"[    9.000001] {self.message.format(text)}\n".encode(), 1):
                 self.told(line)
-        return ShellResult(command, stdout="0b1d-1\n", stderr="", exit_status=0, duration_s=0.0)
+        return "0b1d-1"
 
 
-def fences(log: ConsoleLog, message: str | None = "{}") -> tuple[Fences, KmsgShell]:
-    shell = KmsgShell(log, None, message or "")
-    found = Fences(cast("Shell", shell), log, "c0ffee")
+def fences(log: ConsoleLog, message: str | None = "{}") -> tuple[Fences, Kmsg]:
+    shell = Kmsg(log, None, message or "")
+    found = Fences(cast("KmsgWriter", shell), log, "c0ffee")
     if message is not None:
         shell.told = found.on_line
     return found, shell
@@ -353,8 +352,7 @@ def test_a_fence_that_comes_out_gives_the_line_behind_it() -> None:
     log.append(b"one\ntwo\n", 1)
     assert crossing.cross(lambda: False) == 3
     assert crossing.cross(lambda: False) == 4
-    sent = [f"echo '<3>hil: fence c0ffee-{number}' > /dev/kmsg" for number in (1, 2)]
-    assert [command.partition(" && ")[0] for command in shell.commands] == sent
+    assert shell.written == ["<3>hil: fence c0ffee-1", "<3>hil: fence c0ffee-2"]
     assert crossing.boot_id == "0b1d-1"
 
 
@@ -407,12 +405,12 @@ def test_a_nudge_never_fails_and_never_takes_longer_than_it_may() -> None:
     times: list[float] = []
 
     class Broken:
-        def run(self, command: str, *, timeout_s: float) -> None:
-            assert command.endswith("> /dev/kmsg")
+        def write(self, line: str, timeout_s: float) -> str:
+            assert line.startswith("<7>")
             times.append(timeout_s)
             raise ShellError("no route to host")
 
-    crossing = Fences(cast("Shell", Broken()), ConsoleLog(), "x")
+    crossing = Fences(cast("KmsgWriter", Broken()), ConsoleLog(), "x")
     crossing.nudge()
     crossing.nudge(0.2)
     crossing.nudge(60)

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import termios
 from typing import IO, TYPE_CHECKING, Self
 
@@ -182,7 +183,7 @@ def test_while_a_run_holds_the_board_its_log_is_followed_and_then_the_console_is
     with holding(boards, "bench", log=log) as process, Script("bench", "--boards", str(boards)) as script:
         script.wait_for(b"before\n")
         said = script.wait_for(b"ends this", stderr=True)
-        assert "-- board bench is in use by ".encode() in said
+        assert b"-- board bench is in use by " in said
         assert f"-- read-only: this is what it records in {log}".encode() in said
         assert process.stdin is not None
         print("while it runs", file=process.stdin, flush=True)
@@ -198,6 +199,28 @@ def test_while_a_run_holds_the_board_its_log_is_followed_and_then_the_console_is
         script.stdin.write(b"now\n")
         script.stdin.flush()
         assert uart.heard(4) == b"now\n"
+
+
+def test_the_log_of_a_real_run_is_found(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "go")
+    (tmp_path / "test_it.py").write_text(
+        "def test_it(console):\n    console.send('\\r')\n    console.expect('login: ')\n    print(open('go').read())\n"
+    )
+    with SimProcess.start() as sim:
+        (tmp_path / "boards.toml").write_text(bench_toml(sim))
+        run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--board", "bench", str(tmp_path)]
+        with (
+            subprocess.Popen(run, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as pytest_run,
+            (tmp_path / "go").open("w") as go,  # opens when the test does
+            Script("bench", "--boards", str(tmp_path / "boards.toml")) as script,
+        ):
+            said = script.wait_for(b"this is what it records in ", stderr=True).decode()
+            script.wait_for(b"sim login: ")
+            go.close()
+            script.wait_for(b"the run has let go of the board\n", stderr=True)
+            out, _ = pytest_run.communicate(timeout=WAIT_S)
+    assert f"(pid {pytest_run.pid}, since " in said
+    assert "1 passed" in out
 
 
 def test_a_run_whose_log_cannot_be_found_is_told_so(boards: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_shepherd_hil import cli
 from pytest_shepherd_hil.boards import load_boards
 from pytest_shepherd_hil.doctor import analyzer, examination, host, target
 from pytest_shepherd_hil.doctor.bench import Bench
@@ -99,18 +100,21 @@ def test_the_kernels_rate_is_that_of_stty_or_of_its_command_line(
 
 
 @pytest.mark.parametrize(
-    ("mask", "mark", "lacks"),
+    ("mask", "user", "mark", "says"),
     [
-        ("1", Mark.OK, ""),
-        ("184", Mark.OK, ""),
-        ("438", Mark.WARNING, "show what a hung kernel does"),
-        ("0", Mark.WARNING, "restart it (b)"),
+        ("1", "1000", Mark.OK, "kernel.sysrq = 1 allows all that is needed"),
+        ("184", "1000", Mark.OK, "kernel.sysrq = 184 allows all that is needed"),
+        ("438", "1000", Mark.WARNING, "show what a hung kernel does"),
+        ("0", "1000", Mark.WARNING, "restart it (b)"),
+        ("0", "0", Mark.OK, "kernel.sysrq = 0; each run sets it to 1 for its time"),
     ],
 )
-def test_a_sysrq_mask_says_what_it_lacks(mask: str, mark: Mark, lacks: str, ask: Callable[..., Finding]) -> None:
-    found = ask(target.check_sysrq, {"cat /proc/sys/kernel/sysrq": (0, f"{mask}\n", "")})
+def test_a_sysrq_mask_that_no_run_can_change_says_what_it_lacks(
+    mask: str, user: str, mark: Mark, says: str, ask: Callable[..., Finding]
+) -> None:
+    found = ask(target.check_sysrq, {"cat /proc/sys/kernel/sysrq": (0, f"{mask}\n", ""), "id -u": (0, user, "")})
     assert found.mark is mark
-    assert lacks in found.says
+    assert says in found.says
 
 
 def test_a_loglevel_that_no_run_can_raise_is_a_problem(ask: Callable[..., Finding]) -> None:
@@ -154,6 +158,17 @@ def test_garbage_is_told_from_text() -> None:
     assert looks_like_text(b"\r\nDebian GNU/Linux 10 sim ttyS0\r\n\r\nsim login: ")
     assert not looks_like_text(bytes(range(0x80, 0x100)))
     assert not looks_like_text(b"\xf8\x00\x80\xf8x\x00\x80\x80")
+
+
+def test_what_a_board_says_is_shown_and_not_obeyed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    board = ScriptedBoard(tmp_path, {"uname -n -r": (0, "\x1b]0;pwned\x07beagle 5.10\n second line", "")})
+    (tmp_path / "boards.toml").write_text(board.toml())
+    cli.main(["doctor", "bench", "--boards", str(tmp_path / "boards.toml")])
+    board.close()
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    (line,) = (line for line in out.splitlines() if line.startswith("  ok           SSH   "))
+    assert line.endswith(r"is 0;pwned\x07beagle, kernel 5.10\n second line")
 
 
 # of this host

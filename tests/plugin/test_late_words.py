@@ -1,0 +1,116 @@
+"""Words that come out when their test is over: an extra failure of that test, and of no other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.suite import Suite
+
+SOURCE = """
+import pytest, time
+PRU = "shprd.k: Faulty behavior - PRU did not answer to trigger-request in time!"
+
+def test_guilty(board, shell):
+    shell.run("true")
+    time.sleep(0.8)
+
+def test_innocent(board, console):
+    board.hardware.printk(PRU, age_s=0.5)  # another processor was first
+    board.hardware.printk("something else")
+    console.expect("something else")
+    time.sleep(0.3)
+    print("WENT ON")
+
+def test_also_innocent(shell): shell.run("true")
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")])
+def test_they_are_charged_to_the_test_that_caused_them(suite: Suite, workers: tuple[str, ...]) -> None:
+    result = suite.run(SOURCE, "-rA", "--junitxml", "junit.xml", *workers)
+    result.assert_outcomes(passed=3, failed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        [
+            "*_ test_guilty (late words of the board) _*",
+            "PRU did not answer to trigger-request in time (board sim01)",
+            "  late      charged to test_it.py::test_guilty, which had ended when it came out",
+        ]
+    )
+    result.stdout.fnmatch_lines_random(
+        [
+            "PASSED test_it.py::test_guilty",
+            "PASSED test_it.py::test_innocent",
+            "FAILED test_it.py::test_guilty - PRU did not answer*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*outside of any test*")
+    assert list(suite.evidence) == ["test_guilty"]
+    assert "PRU did not answer" in (suite.pytester.path / "junit.xml").read_text()
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")])
+def test_of_the_last_test_they_come_out_before_the_run_ends(suite: Suite, workers: tuple[str, ...]) -> None:
+    suite.pytester.makeconftest(
+        """
+        import pytest, time
+        @pytest.fixture(autouse=True)
+        def remember(board):
+            global BOARD
+            BOARD = board
+        def pytest_runtest_logfinish(nodeid):
+            if "BOARD" in globals():
+                BOARD.hardware.printk("shprd.k: mem corruption?", age_s=0.4)
+                time.sleep(0.3)
+        """
+    )
+    result = suite.run("import time\ndef test_guilty(board): time.sleep(0.8)\n", *workers)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["FAILED test_it.py::test_guilty - shepherd: mem corruption*"])
+
+
+def test_words_that_are_kept_back_come_out_at_the_end_of_the_teardown(suite: Suite) -> None:
+    result = suite.run(
+        """
+        import pytest
+        @pytest.fixture
+        def leaves_words(board):
+            yield
+            board.hardware.printk("shprd.k: mem corruption?", newline=False)
+        def test_guilty(leaves_words): pass
+        def test_innocent(shell): shell.run("true")
+        """,
+        "-rA",
+    )
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_guilty*"])
+
+
+def test_a_board_that_dies_of_the_test_before_is_not_the_next_ones_fault(suite: Suite) -> None:
+    result = suite.run(
+        """
+        import pytest, time
+
+        @pytest.fixture
+        def dies_late(board):
+            yield
+            board.hardware.panic()
+
+        def test_guilty(dies_late): pass
+        def test_healthy(shell): shell.run("true")
+        """,
+        "-rA",
+    )
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["ERROR test_it.py::test_guilty - kernel oops, then panic*"])
+
+
+def test_reported_only_they_fail_nothing(suite: Suite) -> None:
+    result = suite.run(SOURCE, "--hil-on-incident", "report")
+    result.assert_outcomes(passed=3)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["incident, only reported: test_it.py::test_guilty: PRU did not answer*"])
