@@ -311,6 +311,19 @@ class Board:
             self.fences.wake()
         self.log.wake()
 
+    def power_cycle(self) -> None:
+        """Cut the power on purpose and wait until the board is fit to be tested again; no incident.
+
+        Raises:
+            MisuseError: nothing switches its power.
+            HilError: it did not come back.
+        """
+        if self._power is None:
+            raise self._lacks("power")
+        self.expect_restart()
+        self._power.cycle()
+        self.restarted(self.config.boot_timeout_s, "power cycle")
+
     def expect_restart(self) -> None:
         """What the console says from now on is the beginning of a new boot, and no incident."""
         if self.link is not None:

@@ -44,8 +44,6 @@ def run(options: argparse.Namespace) -> int:
             for checked in examine(board, power=options.power, say=report.live, progress=report.running):
                 report.show(checked)
             report.end()
-    except BrokenPipeError:  # who reads our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     finally:
         report.wipe()
     return PROBLEMS if report.problems else WELL

@@ -34,6 +34,7 @@ class Check:
         needs: checks without which it is not begun: they must not have found a problem, nor been left out.
         limit_s: how long it may take, in seconds; may depend on the board.
         counts: whether its time counts for ``TOTAL_S``.
+        bounded: it ends by itself in its time, and cleans up when it is interrupted: it is not done in a thread.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Check:
     needs: tuple[str, ...] = ()
     limit_s: float | Callable[[BoardConfig], float] = 30.0
     counts: bool = True
+    bounded: bool = False
 
     def limit(self, config: BoardConfig) -> float:
         """How long it may take on this board, in seconds."""
@@ -67,7 +69,7 @@ def _ssh_limit(config: BoardConfig) -> float:
     return (config.ssh.connect_timeout_s if config.ssh is not None else 0.0) + 10.0
 
 
-_OWN = Check("start", target.check_own, limit_s=1200.0, counts=False)
+_OWN = Check("start", target.check_own, counts=False, bounded=True)
 CHECKS = (
     Check("lock", host.check_lock),
     Check("serial port", host.check_port, ("lock",)),
@@ -162,6 +164,9 @@ def _within(check: Check, bench: Bench, limit_s: float, progress: Callable[[str,
         outcome.ended.set()
 
     started = time.monotonic()
+    if check.bounded:
+        finding = check.find(bench)
+        return Checked(check.name, finding, time.monotonic() - started)
     threading.Thread(target=work, name=f"hil-doctor {check.name}", daemon=True).start()
     while not outcome.ended.wait(LOOK_EVERY_S) and time.monotonic() - started < limit_s:
         progress(check.name, time.monotonic() - started)

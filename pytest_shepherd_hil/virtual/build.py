@@ -67,6 +67,13 @@ class Build:
     snapshot: Path
 
 
+def _cache() -> Path:
+    try:
+        return platformdirs.user_cache_path("pytest-shepherd-hil") / "virtual"
+    except RuntimeError as error:  # neither HOME nor an entry in the password file
+        raise HostError(f"no folder for virtual boards: {error}\n  Set XDG_CACHE_HOME to one.") from error
+
+
 def existing() -> Build | None:
     """The newest build of the sources as they are; None if there is none. Needs no tool and no network."""
     return Workshop().existing()
@@ -99,7 +106,7 @@ class Workshop:
     """
 
     def __init__(self, folder: Path | None = None, sources: Sources | None = None) -> None:
-        self._folder = folder or platformdirs.user_cache_path("pytest-shepherd-hil") / "virtual"
+        self._folder = folder or _cache()
         self._packages = self._folder / "packages"
         self._sources = sources or Sources()
 
@@ -229,7 +236,7 @@ class Workshop:
                 kept |= {package["file"] for package in note["packages"]}
         for path in self._packages.iterdir():
             if path.name not in kept:
-                path.unlink()
+                path.unlink(missing_ok=True)
 
 
 def _key(choice: Choice, sources: str) -> str:

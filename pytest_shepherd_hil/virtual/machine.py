@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -129,7 +130,7 @@ class Machine:
     def _attend(self, qemu: Qemu) -> None:
         """Take what the board says on its UART and its pins, until it ends."""
         said: bytes | None = b"" if qemu.boots else None
-        with contextlib.suppress(OSError, ValueError, BoardError):  # its ends are closed when power is cut
+        with contextlib.suppress(OSError, ValueError):  # its ends are closed when power is cut
             while True:
                 ready, _, _ = select.select([qemu.uart, qemu.pins], [], [])
                 if qemu.uart in ready:
@@ -138,8 +139,11 @@ class Machine:
                         break
                     self._transmit(qemu, data)
                     if said is not None and READY in (said := said[-len(READY) :] + data):
-                        qemu.open_ssh()
                         said = None
+                        try:
+                            qemu.open_ssh()
+                        except BoardError as error:
+                            print(error, file=sys.stderr, flush=True)
                 if qemu.pins in ready:
                     level = qemu.pins.recv(4096)
                     if level:

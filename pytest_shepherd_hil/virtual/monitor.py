@@ -53,7 +53,7 @@ class Monitor:
 
     def close(self) -> None:
         """Hang up. Closing twice is fine."""
-        if self._loop.is_running():
+        if self._thread.is_alive():
             with contextlib.suppress(BoardError):
                 self._wait(self._client.disconnect(), "disconnecting", 1.0)
             self._stop()
@@ -61,8 +61,13 @@ class Monitor:
     def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(1.0)
+        if not self._thread.is_alive():
+            self._loop.close()
 
     def _wait(self, work: Coroutine[object, object, T], what: str, timeout_s: float) -> T:
+        if not self._thread.is_alive():
+            work.close()
+            raise BoardError(f"virtual board: QEMU's monitor: {what}: it has been closed")
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result(timeout_s)

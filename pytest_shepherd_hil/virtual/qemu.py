@@ -139,7 +139,8 @@ class Qemu:
                     self._resume(f"fd:{self._state}")
                     self.open_ssh()
             except BoardError as error:
-                raise HostError(f"QEMU did not start ({' '.join(command)}): {error}{self._said()}") from error
+                hint = f"\n  To have its snapshot made anew: rm -r '{snapshot.folder}'" if snapshot is not None else ""
+                raise HostError(f"QEMU did not start ({' '.join(command)}): {error}{self._said()}{hint}") from error
             self.uart, self.pins = ends["uart"], ends["pins"]
             self._parts = ours.pop_all()
 
@@ -165,7 +166,8 @@ class Qemu:
             *("-kernel", str(image.kernel), "-initrd", str(image.initramfs), "-append", image.command_line),
             *("-chardev", f"socket,id=uart,fd={fds['uart']}", "-serial", "chardev:uart"),
             *("-chardev", f"socket,id=pins,fd={fds['pins']}"),
-            *("-semihosting-config", "enable=on,target=native,chardev=pins"),
+            # To gdb, which is not there: only characters get out. "native" would let the board run our commands.
+            *("-semihosting-config", "enable=on,target=gdb,chardev=pins"),
             *("-chardev", f"socket,id=monitor,fd={fds['monitor']}", "-mon", "chardev=monitor,mode=control"),
             *("-netdev", "user,id=net,restrict=on"),
         ]

@@ -73,7 +73,9 @@ def make(
             authorized_key=client.public,
             host_key=host.dropbear,
         )
-        (folder / "initramfs").write_bytes(initramfs(parts, scratch))
+        packed = initramfs(parts, scratch)
+        (folder / "initramfs").touch(0o600)  # it holds the board's private host key
+        (folder / "initramfs").write_bytes(packed)
         _write_private(folder / "client_key", client.private)
         return {
             "made": time.time(),

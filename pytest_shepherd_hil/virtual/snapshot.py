@@ -12,22 +12,24 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from pytest_shepherd_hil.errors import BoardError
+from pytest_shepherd_hil.errors import BoardError, HostError
 from pytest_shepherd_hil.text import printable
 from pytest_shepherd_hil.virtual.port import free_port
 from pytest_shepherd_hil.virtual.qemu import MACHINE, READY, Memory, Qemu, Snapshot, executable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pytest_shepherd_hil.virtual.qemu import Image
 
 __all__ = ["snapshot_of"]
 
 BOOT_S = 120.0
-LOCK_S = 300.0
+LOCK_S = 900.0
+NEEDED = 300 << 20
+"""Bytes of a snapshot: the board's memory, at most, and what else there is."""
 
 
 def snapshot_of(image: Image, folder: Path, say: Callable[[str], None]) -> Snapshot:
@@ -49,20 +51,63 @@ def snapshot_of(image: Image, folder: Path, say: Callable[[str], None]) -> Snaps
     snapshot = Snapshot(folder / f"snapshot-{fits}")
     if snapshot.folder.is_dir():
         return snapshot
-    with FileLock(folder / "snapshot.lock", timeout=LOCK_S):
+    with _locked(folder, say):
         if snapshot.folder.is_dir():
             return snapshot
+        free = shutil.disk_usage(folder).free
+        if free < NEEDED:
+            raise HostError(
+                f"virtual board: its snapshot needs {NEEDED >> 20} MiB in {folder}, which has {free >> 20} MiB left"
+            )
         for leftover in folder.glob("snapshot-*.new*"):  # of one who was killed: we hold the lock
             shutil.rmtree(leftover, ignore_errors=True)
         say("virtual board: booting it once for a snapshot, from which every power-on goes on (some 15 s)")
         fresh = Path(tempfile.mkdtemp(prefix=f"{snapshot.folder.name}.new", dir=folder))
         try:
             _take(image, Snapshot(fresh))
+            for file in fresh.iterdir():
+                _to_disk(file)
             fresh.rename(snapshot.folder)
         except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
             raise
     return snapshot
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+    lock = FileLock(folder / "snapshot.lock")
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            say("virtual board: another process takes its snapshot: waiting for it")
+            lock.acquire(timeout=LOCK_S)
+    except Timeout:
+        raise HostError(
+            f"virtual board: another process has held {folder / 'snapshot.lock'} for {LOCK_S / 60:.0f} minutes: "
+            f"`fuser {folder / 'snapshot.lock'}` tells which"
+        ) from None
+    except OSError as error:
+        raise HostError(
+            f"virtual board: cannot keep a snapshot in {folder}: {error.strerror or error}\n"
+            "  Set XDG_CACHE_HOME to a folder that can be used."
+        ) from error
+    try:
+        yield
+    except OSError as error:
+        raise HostError(f"virtual board: cannot keep a snapshot in {folder}: {error.strerror or error}") from error
+    finally:
+        lock.release()
+
+
+def _to_disk(file: Path) -> None:
+    """A snapshot that a power failure of this computer has cut would be taken for a whole one."""
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _take(image: Image, snapshot: Snapshot) -> None:

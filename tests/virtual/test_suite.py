@@ -87,3 +87,20 @@ def test_board_without_snapshots_boots_each_time(suite: Suite) -> None:
     result.assert_outcomes(passed=1)
     (log,) = (suite.pytester.path / "hil-evidence").glob("*/console-cold.log")
     assert "hil: board is ready" in log.read_text()
+
+
+def test_power_cycle_on_purpose_is_no_incident(suite: Suite) -> None:
+    result = suite.run(
+        """
+        def test_cycle(board, shell):
+            old = board.boot_id
+            board.power_cycle()
+            assert board.boot_id != old
+            assert shell.run("cat /proc/sys/kernel/random/boot_id").stdout.strip() == board.boot_id
+
+        def test_next(board, shell):
+            assert shell.run("cat /proc/sys/kernel/random/boot_id").stdout.strip() == board.boot_id
+        """,
+        board="qemu01",
+    )
+    result.assert_outcomes(passed=2)

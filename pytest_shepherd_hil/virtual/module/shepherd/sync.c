@@ -67,7 +67,7 @@ static void check_timestamp(u64 timestamp)
 	last_timestamp = timestamp;
 	last_error = step - SYNC_INTERVAL_NS;
 	if (step > 3 * EDGE_NS)
-		pr_err("forwards timestamp-jump detected (sync-loop, %lld ms)",
+		pr_err("forwards timestamp-jump detected (sync-loop, %llu ms)",
 		       div_u64(step, NSEC_PER_MSEC));
 }
 
