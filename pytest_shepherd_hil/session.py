@@ -124,6 +124,7 @@ class HilSession:
                 on_incident=self._on_incident,
                 on_console_lost=self._on_console_lost,
                 keep_dead=self._options.keep_dead,
+                wait_s=self._options.wait_s,
             )
             board.on_expect = self._expect
             self._guard = guard = Guard(board.log, stop_test=self._stop_test, board_died=self._board_died)
