@@ -55,6 +55,7 @@ class Board:
         on_incident: told of each incident, in the console's own thread.
         on_console_lost: told, in the console's own thread, that the console's port has gone.
         keep_dead: a kernel that panics is to stay as it died, for a person to look at.
+        wait_s: how long to wait where somebody else uses it, in seconds.
     """
 
     PROOF_S = 10.0
@@ -69,6 +70,7 @@ class Board:
         on_incident: Callable[[Incident], None] = lambda _: None,
         on_console_lost: Callable[[PortLostError], None] = lambda _: None,
         keep_dead: bool = False,
+        wait_s: float = 0.0,
     ) -> None:
         self.config = config
         self.name = config.name
@@ -87,7 +89,7 @@ class Board:
         self._on_incident = on_incident
         self._on_console_lost = on_console_lost
         self._keep_dead = keep_dead
-        self._lock = BoardLock(config)
+        self._lock = BoardLock(config, wait_s=wait_s, say=say)
         self._own: BoardProcess[Control] | None = None
         self._rules = layered(config.rules)
         self.link: Link | None = None

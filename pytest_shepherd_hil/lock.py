@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import getpass
 import hashlib
 import json
@@ -14,12 +15,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
 from pytest_shepherd_hil.errors import HostError
 from pytest_shepherd_hil.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_shepherd_hil.boards import BoardConfig
 
 __all__ = ["BoardLock"]
@@ -36,14 +37,28 @@ class BoardLock:
     Args:
         config: the board.
         folder: where lock files lie, shared by all users of this machine.
+        wait_s: how long to wait for a board that somebody else has, in seconds.
+        say: shows a line of progress to the user.
     """
 
     PEEK_S = 0.2
     """Who only looks whether a board is free holds its lock for a moment; that is waited for."""
 
-    def __init__(self, config: BoardConfig, folder: Path | None = None) -> None:
+    LOOK_EVERY_S = 0.01
+    LOOK_SELDOM_S = 0.2
+
+    def __init__(
+        self,
+        config: BoardConfig,
+        folder: Path | None = None,
+        *,
+        wait_s: float = 0.0,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._board = config.name
-        self._locks: list[FileLock] = []
+        self._wait_s = wait_s
+        self._say = say
+        self._locks: list[int] = []
         self._folder = folder or Path(tempfile.gettempdir()) / "pytest-shepherd-hil-locks"
         self._keys = _keys(config)
 
@@ -58,49 +73,87 @@ class BoardLock:
         Raises:
             HostError: somebody else has it; the message says who. Or the lock folder cannot be used.
         """
+        started = time.monotonic()
         try:
             for key in self._keys:
-                lock = self._lock(key)
-                lock.acquire(timeout=self.PEEK_S, poll_interval=0.01)
-                self._locks.append(lock)
+                self._take(key, started)
                 self._sign(key)
-        except Timeout:
-            self.release()
-            raise HostError(f"board {self._board} is in use {self.holder() or 'by another run'}") from None
         except OSError as error:
             self.release()
             raise HostError(f"board {self._board}: cannot lock it in {self._folder}: {error.strerror}") from error
+        except BaseException:
+            self.release()
+            raise
+
+    def _take(self, key: str, started: float) -> None:
+        lock = self._open(key)
+        self._locks.append(lock)
+        told = False
+        while not _locked(lock):
+            waited_s = time.monotonic() - started
+            if waited_s >= max(self._wait_s, self.PEEK_S):
+                self.release()  # also what we hold of it ourselves
+                raise HostError(self._refusal(waited_s))
+            if not told and waited_s >= self.PEEK_S:
+                told = True
+                holder = self._signed(key)
+                self._say(f"{self._board}: in use {holder}; waiting for it, at most {self._wait_s:g} s")
+            time.sleep(self.LOOK_SELDOM_S if told else self.LOOK_EVERY_S)
+
+    def _refusal(self, waited_s: float) -> str:
+        holder = self.holder() or "by another run"
+        if self._wait_s > self.PEEK_S:
+            return f"board {self._board} is still in use after {waited_s:.0f} s (--hil-wait) {holder}"
+        return f"board {self._board} is in use {holder}"
 
     def release(self) -> None:
         while self._locks:
-            self._locks.pop().release()
+            os.close(self._locks.pop())  # closing it frees it, as the kernel does where we die
 
     def holder(self) -> str | None:
         """Who holds the board, in words; None if it is free."""
         for key in self._keys:
             if not self._path(key).exists():
                 continue
-            lock = self._lock(key)
             try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                return self._signed(key)
+                lock = self._open(key)
             except OSError:
                 continue
-            lock.release()
+            try:
+                if not _locked(lock):
+                    return self._signed(key)
+            finally:
+                os.close(lock)
         return None
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.lock"
 
-    def _lock(self, key: str) -> FileLock:
+    def _open(self, key: str) -> int:
+        """The lock's file, as a descriptor.
+
+        With ``fs.protected_regular`` nobody may open another user's file in such a folder with ``O_CREAT``, and a
+        umask may keep others from writing. So who makes it opens it to all, and who finds it only reads.
+        """
         try:
             self._folder.mkdir()
             self._folder.chmod(0o1777)
         except FileExistsError:
             if not self._folder.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
-        return FileLock(self._path(key), mode=0o666)
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+        path = self._path(key)
+        for _ in range(3):  # somebody may delete it in between
+            try:
+                return os.open(path, flags)
+            except FileNotFoundError:
+                with contextlib.suppress(FileExistsError):
+                    made = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+                    os.fchmod(made, 0o666)
+                    return made
+            except PermissionError:  # who makes it is about to open it to all
+                time.sleep(self.LOOK_EVERY_S)
+        return os.open(path, flags)
 
     def _sign(self, key: str) -> None:
         """Say who holds it, beside the lock; a note that cannot be written costs only the name."""
@@ -117,6 +170,15 @@ class BoardLock:
             return printable(f"by {note['user']} (pid {note['pid']}, since {since}): {note['command']}")
         except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return "by another run"
+
+
+def _locked(lock: int) -> bool:
+    """Lock it, if nobody else has."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _write_note(path: Path, note: bytes) -> None:

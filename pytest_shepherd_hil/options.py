@@ -29,6 +29,7 @@ INCIDENT_HELP = (
     "end the run; report: only be reported"
 )
 KEEP_HELP = "leave a board whose kernel has died as it died, for a person to look at; the tests that remain for it fail"
+WAIT_HELP = "wait up to SECONDS for a board that another run uses, instead of failing at once"
 LIST_HELP = "show the boards of boards.toml, what each has and whether it is in use, and exit"
 
 
@@ -41,11 +42,27 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--hil-rules", dest="hil_rules", metavar="FILE", help=RULES_HELP)
     group.addoption("--hil-on-incident", dest="hil_on_incident", choices=ON_INCIDENT, help=INCIDENT_HELP)
     group.addoption("--hil-keep-dead", dest="hil_keep_dead", action="store_true", help=KEEP_HELP)
+    group.addoption("--hil-wait", dest="hil_wait", type=_seconds, default=0.0, metavar="SECONDS", help=WAIT_HELP)
     group.addoption("--hil-list-boards", dest="hil_list_boards", action="store_true", help=LIST_HELP)
     parser.addini("hil_boards", BOARDS_HELP)
     parser.addini("hil_evidence", EVIDENCE_HELP)
     parser.addini("hil_rules", RULES_HELP)
     parser.addini("hil_on_incident", INCIDENT_HELP)
+
+
+def _seconds(text: str) -> float:
+    """A time from the command line.
+
+    Raises:
+        ValueError: it is none.
+    """
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(text)
+    return seconds
+
+
+_seconds.__name__ = "number of seconds"  # as argparse names what it is not
 
 
 def wanted_board(config: pytest.Config) -> str | None:

@@ -45,6 +45,11 @@ class RunRecord:
         self._worth: set[str] = set()
 
     @property
+    def sources(self) -> CrashSources | None:
+        """Tells where in the source code a crash is."""
+        return self._run.sources
+
+    @property
     def console_log(self) -> Path:
         """Where the raw console of the whole run goes."""
         return self._run.console_log

@@ -14,18 +14,16 @@ from pytest_shepherd_hil.guard.abort import Interrupter, TestAbortedError
 from pytest_shepherd_hil.guard.block import IncidentBlock
 from pytest_shepherd_hil.guard.guard import Guard
 from pytest_shepherd_hil.guard.settle import Settling
-from pytest_shepherd_hil.guard.verdict import excused, missing, only_echo
+from pytest_shepherd_hil.guard.verdict import only_echo
 from pytest_shepherd_hil.health import GivenUp, Health
+from pytest_shepherd_hil.judge import Judge
 from pytest_shepherd_hil.markers import expectations
 from pytest_shepherd_hil.outcome import Failed
 from pytest_shepherd_hil.record import RunRecord
-from pytest_shepherd_hil.report.failure import BoardIncidentError, NotAtFaultError, failure_message
-from pytest_shepherd_hil.report.late import late_report
 from pytest_shepherd_hil.report.summary import RunSummary
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from pathlib import Path
 
     from pytest_shepherd_hil.boards import BoardConfig
     from pytest_shepherd_hil.console.console import Console
@@ -70,8 +68,7 @@ class HilSession:
         self._note: str | None = None
         self._given_up = GivenUp()
         self._restarted = False
-        self._verdicts: dict[tuple[str, str], str] = {}
-        self._locations: dict[str, tuple[str, int | None, str]] = {}
+        self._judge: Judge | None = None
 
     # what fixtures ask for
 
@@ -126,11 +123,15 @@ class HilSession:
                 on_incident=self._on_incident,
                 on_console_lost=self._on_console_lost,
                 keep_dead=self._options.keep_dead,
+                wait_s=self._options.wait_s,
             )
             board.on_expect = self._expect
             self._guard = guard = Guard(board.log, stop_test=self._stop_test, board_died=self._board_died)
             self._settling = Settling(board, guard)
             self._health = Health(board, guard, self._given_up, self._say, keep_dead=self._options.keep_dead)
+            self._judge = Judge(
+                self._config, board, guard, self._settling, self._record, self.summary, self._options.on_incident
+            )
             self._interrupter.install()
             board.open()
             self._record.write_boots(board)
@@ -198,7 +199,6 @@ class HilSession:
         assert self._guard is not None
         assert self._settling is not None
         self.tell_late()
-        self._locations[item.nodeid] = item.location
         now = board.fences.kernel_now() if board.fences is not None else None
         self._window = self._guard.begin(item.nodeid, expectations(item), now[0] if now is not None else None)
         self._console = board.console() if "console" in board.has else None
@@ -220,8 +220,8 @@ class HilSession:
             raise
         except BaseException as error:  # noqa: BLE001  also outcomes: skip and fail are no Exception
             raised = error
-        if self._window is not None:
-            raised = self._judge(item, phase, self._window, raised)
+        if self._window is not None and self._judge is not None:
+            raised = self._judge.judge(item, phase, self._window, raised, self._note)
         if raised is not None:
             raise raised
         return result
@@ -240,11 +240,11 @@ class HilSession:
         finally:
             self._item = None
             window, self._window, self._console = self._window, None, None
-            if window is not None and self._guard is not None:
+            if window is not None and self._guard is not None and self._judge is not None:
                 fences = self._board.fences if self._board is not None else None
                 now = fences.kernel_now() if fences is not None else None
                 self._guard.end(window, ended_s=now[1] if now is not None else None)
-                self._write_evidence(window)
+                self._judge.write_evidence(window)
         if self._guard is not None and (self._guard.harm is not None or self._restarted):
             self._restarted = False
             raised = self._tear_down_all(item, raised)
@@ -256,22 +256,8 @@ class HilSession:
 
     def tell_late(self) -> None:
         """What came out when its test had ended is an extra failure of that test."""
-        guard, board, record = self._guard, self._board, self._record
-        if guard is None or board is None or record is None:
-            return
-        for window, incidents in guard.late():
-            record.mark(window.test)
-            folder = self._write_evidence(window)
-            if self._only_reports:
-                self.summary.reported += [f"{window.test}: {found.headline(board.name)}" for found in incidents]
-                continue
-            message = failure_message(board.name, incidents, note=None, folder=folder, own_error=None)
-            report = late_report(window.test, self._locations[window.test], message, incidents)
-            self.summary.late.append(
-                self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
-            )
-            if not hasattr(self._config, "workerinput"):  # a worker's reports must be of the test that it runs
-                self._config.hook.pytest_runtest_logreport(report=report)
+        if self._judge is not None:
+            self._judge.tell_late()
 
     def skips_body(self) -> bool:
         """Whether a fatal incident has come that the test expects: there is nothing left for its body to do."""
@@ -279,50 +265,7 @@ class HilSession:
 
     def failure(self, item: pytest.Item, phase: str) -> str | None:
         """The failure message, if the board made this phase fail."""
-        return self._verdicts.get((item.nodeid, phase))
-
-    def _judge(
-        self, item: pytest.Item, phase: str, window: Window, raised: BaseException | None
-    ) -> BaseException | None:
-        """What a phase ends with: an exception of ours, its own, or none."""
-        guard, settling = self._guard, self._settling
-        assert guard is not None
-        assert settling is not None
-        settling.settle(window, thorough=phase != "setup")
-        incidents = guard.judge(window)
-        lacking = missing(window, raised, final=phase == "call")
-        if incidents and self._record is not None:
-            self._record.mark(item.nodeid)
-        if incidents and self._only_reports:
-            self._write_evidence(window)
-            self.summary.reported += [f"{item.nodeid}: {found.headline(self.board_config.name)}" for found in incidents]
-            incidents = []
-        if incidents and self._options.on_incident == "abort-run":
-            item.session.shouldfail = f"{incidents[0].headline(self.board_config.name)} (--hil-on-incident=abort-run)"
-        if incidents or lacking:
-            if self._record is not None:
-                self._record.mark(item.nodeid)
-            message = failure_message(
-                self.board_config.name,
-                incidents,
-                note=self._note,
-                folder=self._write_evidence(window),
-                own_error=None if raised is None or only_echo(raised) else raised,
-                missing=lacking,
-                sources=self._sources,
-            )
-            if incidents:
-                self._verdicts[item.nodeid, phase] = message
-            # with the traceback of what it replaces, so that a debugger stops where the test was
-            return BoardIncidentError(message).with_traceback(raised.__traceback__ if raised is not None else None)
-        if raised is not None and only_echo(raised) and guard.harm is not None and not guard.incidents(window):
-            return NotAtFaultError(
-                f"board {self.board_config.name} died while this test ran, of what had happened before it: "
-                f"{guard.harm.headline()}"
-            )
-        if raised is not None and excused(window, guard.incidents(window), raised):
-            return None
-        return raised
+        return None if self._judge is None else self._judge.failure(item.nodeid, phase)
 
     def _stop_for_old_news(self) -> None:
         """An incident may have come since setup was judged: then the body need not begin."""
@@ -409,17 +352,11 @@ class HilSession:
         if self._settling is not None:
             self._settling.begin()
 
-    # evidence and words
+    # words
 
     @property
     def _only_reports(self) -> bool:
         return self._options.on_incident == "report"
-
-    def _write_evidence(self, window: Window) -> Path | None:
-        board, guard, record = self._board, self._guard, self._record
-        if board is None or guard is None or record is None:
-            return None
-        return record.write_test(board, guard, window)
 
     def _say(self, text: str) -> None:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")

@@ -28,11 +28,13 @@ class RunOptions:
         evidence_root: folder that gets this run's folder.
         on_incident: ``fail``, ``abort-run`` or ``report``.
         keep_dead: leave a dead board as it died.
+        wait_s: how long to wait for a board that another run uses, in seconds.
     """
 
     evidence_root: Path
     on_incident: str = "fail"
     keep_dead: bool = False
+    wait_s: float = 0.0
 
 
 def boards_file(config: pytest.Config) -> BoardsFile:
@@ -72,6 +74,7 @@ def run_options(config: pytest.Config) -> RunOptions:
         evidence_root=evidence_root(config),
         on_incident=on_incident(config),
         keep_dead=bool(config.getoption("hil_keep_dead")),
+        wait_s=float(config.getoption("hil_wait")),
     )
 
 

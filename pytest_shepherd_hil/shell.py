@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -62,6 +62,8 @@ class ShellCall:
     started_ns: int
     result: ShellResult | None = None
     error: str | None = None
+    so_far: list[str] = field(default_factory=list)
+    """The last that it had printed when it was cut off."""
 
 
 class _Runner(Remote):  # type: ignore[misc]  # fabric has no types
@@ -156,7 +158,7 @@ class Shell:
         self._calls.append(call)
         self.call_count += 1
         try:
-            result = self._run(command, timeout_s, self.config.sudo if sudo is None else sudo)
+            result = self._run(call, timeout_s, self.config.sudo if sudo is None else sudo)
         except HilError as error:
             call.error = str(error)
             raise
@@ -168,8 +170,9 @@ class Shell:
             raise CommandFailedError(self._failed(result))
         return result
 
-    def _run(self, command: str, timeout_s: float, sudo: bool) -> ShellResult:
+    def _run(self, call: ShellCall, timeout_s: float, sudo: bool) -> ShellResult:
         __tracebackhide__ = True
+        command = call.command
         started = time.monotonic()
         self._refuse_dead(command)
         line = _as_root(command) if sudo else command
@@ -190,6 +193,9 @@ class Shell:
             done: Any = runner.run(line, hide=True, warn=True, in_stream=False, encoding="utf-8")
         except (paramiko.SSHException, EOFError, OSError, ThreadException) as error:
             self._explain_end(command, timeout_s, runner, time.monotonic() >= runner.deadline, error)
+        except BaseException:
+            call.so_far = _output_so_far(runner)
+            raise
         finally:
             timer.cancel()
             self._running.discard(runner)

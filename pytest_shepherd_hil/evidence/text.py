@@ -148,7 +148,7 @@ def transcript_text(log: ConsoleLog, calls: Sequence[ShellCall]) -> str:
             rows += [f"    stderr: {printable(line)}" for line in call.result.stderr.splitlines()[-200:]]
             rows.append(f"    exit status {call.result.exit_status} after {call.result.duration_s:.3f} s")
         elif call.error is not None:
-            rows += [f"    {printable(line)}" for line in call.error.splitlines()]
+            rows += [f"    {printable(line)}" for line in (*call.error.splitlines(), *call.so_far)]
         else:
             rows.append("    was still running")
     return "\n".join(rows or ["nothing was run"]) + "\n"

@@ -137,6 +137,7 @@ class Interrupter:
                 return
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        __tracebackhide__ = True  # a debugger stops in the test
         del signum
         if not self._armed or self._wanted != self._generation:
             return

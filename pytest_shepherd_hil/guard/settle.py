@@ -51,7 +51,8 @@ class Settling:
             thorough: cross a fence in any case, not only if commands were run since the last one.
         """
         self._linger(window)
-        if self._board.dead is None and (thorough or self._calls() != self._calls_seen):
+        lost = any(incident.kind == "console-lost" for incident in self._guard.incidents(window))
+        if self._board.dead is None and not lost and (thorough or self._calls() != self._calls_seen):
             self._cross_fence()
         deadline = time.monotonic() + self.REPORT_END_S
         while self._guard.report_open(window) and time.monotonic() < deadline:

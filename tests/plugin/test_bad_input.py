@@ -94,6 +94,32 @@ def test_board_in_use_by_another_run(suite: Suite, bench: SimProcess) -> None:
     suite.again(board="bench").assert_outcomes(passed=2)
 
 
+def test_board_in_use_is_waited_for_where_the_user_says_so(suite: Suite, bench: SimProcess) -> None:
+    from pytest_shepherd_hil.boards import load_boards
+    from pytest_shepherd_hil.lock import BoardLock
+
+    suite.write(TWO_TESTS)
+    lock = BoardLock(load_boards(suite.pytester.path / "boards.toml").board("bench"))
+    lock.acquire()
+    try:
+        refused = suite.again("--hil-wait", "0.5", board="bench")
+        threading.Timer(4, lock.release).start()
+        result = suite.again("--hil-wait", "50", board="bench")
+    finally:
+        lock.release()
+    refused.assert_outcomes(errors=2)
+    refused.stdout.fnmatch_lines([f"board bench is still in use after 1 s (--hil-wait) by * (pid {os.getpid()}, *"])
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines([f"hil: bench: in use by * (pid {os.getpid()}, *; waiting for it, at most 50 s"])
+
+
+def test_a_waiting_time_that_is_none_is_a_usage_error(suite: Suite) -> None:
+    for text in ("soon", "-1", "inf", "nan"):
+        result = suite.run(TWO_TESTS, f"--hil-wait={text}")
+        assert result.ret == 4
+        result.stderr.fnmatch_lines(["*--hil-wait: invalid number of seconds value: *"])
+
+
 def test_ssh_refused(suite: Suite, bench: SimProcess) -> None:
     bench.control.ssh("refuse")
     fails_to_open(suite, "board bench: SSH to debian@127.0.0.1:*: refused: the host is up but nothing listens there*")

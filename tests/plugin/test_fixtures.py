@@ -189,7 +189,9 @@ def test_a_board_like_a_real_one_is_used_as_a_real_one(suite: Suite, bench: SimP
         board="bench",
     )
     result.assert_outcomes(passed=2, failed=1)
-    result.stdout.fnmatch_lines(["hil: bench: power cycle", "hil: bench: back after *"])
+    result.stdout.fnmatch_lines(
+        ["hil: bench: waiting for the reboot that its kernel announced, *", "hil: bench: back after *"]
+    )
     # the loglevel is as it was before
     source = "def test_it(shell): assert shell.run('cat /proc/sys/kernel/printk').stdout.split()[0] == '8'"
     after = suite.run(source, board="bench")

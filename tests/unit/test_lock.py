@@ -6,10 +6,12 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -341,3 +343,42 @@ def test_a_lock_folder_that_cannot_be_used_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     text = refusal(BoardLock(BOARD, tmp_path / "file"))
     assert text == f"board b: cannot lock it in {tmp_path / 'file'}: Not a directory"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be two users")
+def test_another_user_takes_a_board_whose_lock_we_made_and_is_told_while_we_have_it() -> None:
+    """In a folder like ``/tmp``, where ``fs.protected_regular`` counts: the sticky bit, and writable for all."""
+    nobody = 65534
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    folder.chmod(0o1777)
+    lock = BoardLock(BOARD, folder / "locks")
+    try:
+        lock.acquire()
+        assert "is in use by root" in as_user(nobody, folder / "locks")
+        lock.release()
+        assert as_user(nobody, folder / "locks") == "held"
+        lock.acquire()  # and we take one whose note is somebody else's
+        lock.release()
+    finally:
+        shutil.rmtree(folder)
+
+
+def as_user(uid: int, folder: Path) -> str:
+    """What becomes of a try to take the board in a process of another user: ``held``, or the refusal."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgid(uid)
+            os.setuid(uid)
+            BoardLock(BOARD, folder).acquire()
+            os.write(write, b"held")
+        except BaseException as error:
+            os.write(write, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as end:
+        said = end.read()
+    os.waitpid(child, 0)
+    return said

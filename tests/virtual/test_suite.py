@@ -36,7 +36,7 @@ def the_incident(suite: Suite, test: str) -> dict[str, Any]:
 def test_healthy_board_passes_the_whole_board_suite(board_suite: Suite) -> None:
     result = board_suite.again(board="qemu01", timeout_s=RUN_S)
     result.assert_outcomes(passed=9)
-    result.stdout.no_fnmatch_line("*power cycle*")
+    result.stdout.no_fnmatch_line("*back after*")
 
 
 def test_racy_module_fails_with_the_users_own_crash_and_fixed_passes(board_suite: Suite) -> None:
@@ -54,7 +54,7 @@ def test_racy_module_fails_with_the_users_own_crash_and_fixed_passes(board_suite
     assert "while unloading shepherd" in text
     assert "coordinator_callback" in text
     assert "hrtimer_cancel()" in text
-    racy.stdout.fnmatch_lines(["hil: qemu-racy: power cycle", "hil: qemu-racy: back after *"])
+    racy.stdout.fnmatch_lines(["hil: qemu-racy: back after *"])
     shutil.rmtree(board_suite.pytester.path / "hil-evidence")
     fixed = board_suite.again(*only, board="qemu01", timeout_s=RUN_S)
     assert fixed.ret == 0
