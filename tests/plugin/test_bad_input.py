@@ -220,7 +220,7 @@ def test_power_command_that_fails_ends_the_boards_run_with_its_output(suite: Sui
     suite.boards(head + "cycle = \"echo 'no such hub'; exit 3\"\n")
     result = suite.run(
         """
-        def test_panics(shell): shell.run("echo c > /proc/sysrq-trigger", timeout_s=20)
+        def test_panics(shell): shell.run("echo 0 > /proc/sys/kernel/panic; echo c > /proc/sysrq-trigger", timeout_s=20)
         def test_next(shell): pass
         """,
         board="bench",
