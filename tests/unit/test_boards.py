@@ -255,9 +255,9 @@ def test_what_is_not_toml_says_where(tmp_path: Path, content: str, place: str) -
         ),
         (
             CONSOLE + "[boards.b.power]\noff = 'o'\n",
-            "board b: key 'power': give 'cycle', or both 'off' and 'on'",
+            "board b: key 'power': give 'cycle', or both 'off' and 'on', or a 'backend'",
         ),
-        (CONSOLE + "[boards.b.power]\n", "board b: key 'power': give 'cycle', or both 'off' and 'on'"),
+        (CONSOLE + "[boards.b.power]\n", "board b: key 'power': give 'cycle', or both 'off' and 'on', or a 'backend'"),
         (
             CONSOLE + "[boards.b.power]\ncycle = ''\n",
             "board b: key 'power.cycle': string should have at least 1 character, not ''",
