@@ -15,6 +15,9 @@ NULL_PAGE = 4096
 
 _MAX_LINES = 1500
 _MAX_CHARS = 1024
+_MUTE = frozenset({"guess", "text"})
+"""Shapes of which nothing is read."""
+_TRACED = frozenset({"frame", "guess", "arm"})
 _FLAGGED = frozenset({"endtrace", "number", "panic", "reboot"})
 _PANIC = re.compile(r"(?P<end>---\[ end )?Kernel panic - not syncing:? {0,2}(?P<reason>.{0,300}?)(?: \]---)?$")
 
@@ -44,9 +47,9 @@ class CrashReader:
         shape = shape_of(message)
         if shape is None:
             return False
-        if len(self._lines) < _MAX_LINES:
+        if shape in READERS and len(self._lines) < _MAX_LINES:
             self._lines.append((shape, message))
-        if shape == "frame" or shape == "arm":
+        if shape in _TRACED:
             self.traced = True
         elif shape in _FLAGGED:
             self._flag(shape, message)
@@ -55,12 +58,14 @@ class CrashReader:
     def add_plain(self, message: str) -> bool:
         """Take one message that ends nothing; False, and nothing taken, where it is another."""
         shape = shape_of(message)
+        if shape in _MUTE:
+            self.traced = self.traced or shape == "guess"
+            return True
         if shape is None or shape in _FLAGGED:
             return False
-        lines = self._lines
-        if len(lines) < _MAX_LINES:
-            lines.append((shape, message))
-        if not self.traced and (shape == "frame" or shape == "arm"):
+        if len(self._lines) < _MAX_LINES:
+            self._lines.append((shape, message))
+        if not self.traced and shape in _TRACED:
             self.traced = True
         return True
 
@@ -83,6 +88,7 @@ class CrashReader:
                 reader = READERS.get(shape)
                 if reader is not None:
                     reader(reading, message[:2048])
+            reading.finish()
             self._read = (len(self._lines), reading)
         return self._read[1]
 

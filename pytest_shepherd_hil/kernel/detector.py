@@ -4,33 +4,36 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pytest_shepherd_hil.kernel.causes import Causes
 from pytest_shepherd_hil.kernel.hints import cma_hints, reboot_hints, remoteproc_hints
-from pytest_shepherd_hil.kernel.incident import Incident, Severity
 from pytest_shepherd_hil.kernel.lines import may_embed, split_embedded
-from pytest_shepherd_hil.kernel.report import MAX_CONSEQUENCES, MAX_LINE_CHARS, Report, normalised
+from pytest_shepherd_hil.kernel.report import MAX_LINE_CHARS, Report
 from pytest_shepherd_hil.kernel.rules import load_rules
+from pytest_shepherd_hil.kernel.single import number_of, single_incident
 from pytest_shepherd_hil.kernel.timeline import Timeline
 
 if TYPE_CHECKING:
+    from pytest_shepherd_hil.kernel.incident import Incident
     from pytest_shepherd_hil.kernel.lines import Line
-    from pytest_shepherd_hil.kernel.rules import Hit, Rule, Rules
+    from pytest_shepherd_hil.kernel.rules import Hit, Rules
 
 __all__ = ["Detector"]
 
 _MAX_SEEN = 256
 _PANIC_WITHIN_S = 5.0
 _PANIC_WITHIN_LINES = 50
-_LASTS_S = 300.0
-_LASTS_LINES = 3000
-_MAX_LASTING = 64
 
 _CUT = re.compile(r"8<--- cut here ---|-{4,16}\[ cut here \]-{4,16}")
 # What may stand before the line that shows what it is, also where the first line was lost.
 _PREAMBLE = re.compile(_CUT.pattern + r"|pgd = [0-9a-f]{8,16}$|\[[0-9a-f]{8,16}\] \*pgd=[0-9a-f]{8,16}")
 _MAX_PREAMBLE = 4
+_MAX_ASIDE = 4
+"""Reports of other cpus that are open at the same time."""
+_MAX_ASIDE_LINES = 200
+"""So many lines after its last one, a report that had been put aside is over."""
 _REQUEST = re.compile(r"(?:reboot|kexec_core|sysrq): (?:Restarting system|Starting new kernel|Resetting)")
 _SPECIAL_FIRSTS = frozenset("8-p[rks")
 _SPECIAL = re.compile(f"{_PREAMBLE.pattern}|{_REQUEST.pattern}")
@@ -40,29 +43,6 @@ _BANNERS = ("spl", "uboot", "start", "linux", "version")
 """The banners of one boot, in their order: groups of the rule ``boot``."""
 _KERNEL_BANNER = _BANNERS.index("linux")
 _BOOTED = len(_BANNERS)
-_STRENGTH = {Severity.INFO: 0, Severity.WARN: 1, Severity.FAIL: 2}
-
-
-@dataclass(slots=True)
-class _Cause:
-    """A past incident that may still have consequences."""
-
-    incident: Incident
-    title: str
-    adds: tuple[str, ...]
-    time_s: float | None
-    line: int
-
-
-def _number(hit: Hit, group: str) -> int | None:
-    text = hit.match.groupdict().get(group) or ""
-    return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else None
-
-
-def _identity(hit: Hit) -> tuple[str, ...]:
-    """What is the same each time a stall is reported: the rule, and the task or cpu that does not go on."""
-    groups = hit.match.groupdict()
-    return (hit.rule.id, *(groups.get(name) or "" for name in ("comm", "pid", "cpu")))
 
 
 class Detector:
@@ -103,8 +83,8 @@ class Detector:
         self._cma_failures = 0
         self._preamble: list[Line] = []
         self._request: str | None = None
-        self._causes: dict[str, _Cause] = {}
-        self._lasting: dict[tuple[str, ...], tuple[Incident, float | None]] = {}
+        self._causes = Causes()
+        self._others: dict[str, Report] = {}
         self._seen: deque[tuple[float, str]] = deque(maxlen=_MAX_SEEN)
         self._cut = False
         self._shown_again = False
@@ -113,12 +93,17 @@ class Detector:
     @property
     def pending(self) -> bool:
         """A report is open: after some silence the owner calls :meth:`flush`."""
-        return self._report is not None
+        return self._report is not None or bool(self._others)
 
     @property
     def settling(self) -> bool:
         """The open report has come to its end; only a panic line may still follow."""
-        return self._report is not None and self._report.settling
+        return self._report is not None and self._report.settling and not self._others
+
+    @property
+    def awaits_boot(self) -> bool:
+        """After a panic, or announced: the first line whose time begins again is of the next boot."""
+        return self._fatal is not None or self._boot_expected
 
     def new_epoch(self) -> None:
         """The owner boots the board on purpose: the next boot is no incident."""
@@ -127,15 +112,14 @@ class Detector:
 
     def feed(self, line: Line) -> list[Incident]:
         """Judge the next line."""
-        message = line.message
+        number, text, message, time_s, _, _ = line
         if not message:
             return []
-        time_s = line.kernel_time_s
         if time_s is not None and self._calm:
-            if self._report is not None:
-                if self._passes(line.number, line.text, message, time_s):
+            if self._report is None:
+                if self._is_healthy(message, time_s):
                     return []
-            elif self._is_healthy(message, time_s):
+            elif self._passes(number, text, message, time_s):
                 return []
         found: list[Incident] = []
         for part in split_embedded(line):
@@ -153,31 +137,34 @@ class Detector:
         )
         return found
 
-    def take_plain(self, number: int, text: str, message: str, time_s: float) -> bool:
-        """Judge a plain line of the open report without making a :class:`Line` of it. False: feed it."""
-        return self._calm and self._report is not None and self._passes(number, text, message, time_s)
+    def take_run(self, number: int, lines: list[str], start: int) -> int:
+        """Judge lines of the open report that no rule matches, without making a :class:`Line` of each.
+
+        ``number`` is the number of ``lines[start]``. Tells how many have been taken: the next one is to be fed.
+        """
+        report, newest = self._report, self._timeline.newest
+        if report is None or newest is None or not self._calm or report.settling or self._others:
+            return 0
+        taken, self._timeline.newest = report.take_run(number, lines, start, newest)
+        return taken
 
     def _is_healthy(self, message: str, time_s: float) -> bool:
         """Whether the line says nothing: the fast way of :meth:`_judge` while no report is open."""
-        newest = self._timeline.newest
+        timeline = self._timeline
+        newest = timeline.newest
         if newest is None or not newest <= time_s <= newest + 1.0:
             return False
-        first = message[0]
-        entry = self._gates.get(first)
-        if entry is not None:
-            gate, texts = entry
-            if gate is None or gate.match(message):
-                return False
-            for text in texts:
-                if text in message:
-                    return False
-        elif not first.isascii():
+        match, texts = self._gates[message[:2]]
+        if match is not None and match(message):
             return False
-        if ("]" in message and may_embed(message)) or (first in _SPECIAL_FIRSTS and _SPECIAL.match(message)):
+        for text in texts:
+            if text in message:
+                return False
+        if ("]" in message and may_embed(message)) or (message[0] in _SPECIAL_FIRSTS and _SPECIAL.match(message)):
             return False
         if self._preamble:
             self._preamble.clear()
-        self._timeline.newest = time_s
+        timeline.newest = time_s
         return True
 
     def _passes(self, number: int, text: str, message: str, time_s: float) -> bool:
@@ -189,7 +176,9 @@ class Detector:
         if self._rules.may_match(message):
             return False
         report = self._report
-        if report is None or report.settling or not report.take_plain(number, text, message, time_s):
+        if report is None or report.settling or self._others:
+            return False
+        if not report.take_plain(number, text, message, time_s):
             return False
         timeline.newest = time_s
         return True
@@ -198,23 +187,28 @@ class Detector:
         """False for a message that no rule matches, and that says nothing about a boot either."""
         return self._rules.match(message) is not None or _REQUEST.match(message) is not None
 
-    def pass_time(self, time_s: float) -> None:
+    def pass_time(self, time_s: float) -> list[Incident]:
         """Take note of the time of a line that is known to be no news."""
+        found: list[Incident] = []
         if self._timeline.is_back(time_s) and (self._fatal is not None or self._boot_expected):
-            self._booted("kernel time began again")
+            found += self._booted("kernel time began again")
             self._begin(_BOOTED)
         if self._timeline.pass_time(time_s) and self._fatal is None:
             self._seen_kernel, self._boot_stage = True, _BOOTED
             self._preamble.clear()
+        return found
 
     def flush(self) -> list[Incident]:
         """Close what is open as it stands: the console has been silent for a while, or the log is at its end."""
-        if self._report is None:
-            return []
-        incident = self._close(self._report)
-        self._cut = not incident.complete
-        self._calm = False
-        return [incident]
+        others, self._others = list(self._others.values()), {}
+        found = [self._close(report) for report in others]
+        if self._report is not None:
+            incident = self._close(self._report)
+            self._cut = not incident.complete
+            found.append(incident)
+        if found:
+            self._calm = False
+        return sorted(found, key=lambda incident: incident.id)
 
     # --- is it news?
 
@@ -273,22 +267,25 @@ class Detector:
     def _booted(self, message: str, line: Line | None = None, hit: Hit | None = None) -> list[Incident]:
         """The board has started again; whose doing is it?"""
         expected, self._boot_expected = self._boot_expected, False
-        if self._report is not None:
-            self._report.rebooted = None if expected else f"the board rebooted: {message}"
-            return [self._close(self._report)]
+        if self.pending:
+            *others, report = (*self._others.values(), *([self._report] if self._report else []))
+            report.rebooted = None if expected else f"the board rebooted: {message}"
+            self._others, self._report = {}, None
+            return [self._close(one) for one in (*others, report)]
         if expected:
             return []
         if self._fatal is not None:
             return [replace(self._fatal, consequences=(*self._fatal.consequences, f"the board rebooted: {message}"))]
         if not self._seen_kernel or line is None or hit is None:
             return []
-        found = self._incident(line, hit, fatal=True, hints=reboot_hints(self._request))
+        self._count += 1
+        found = single_incident(self._count, line, hit, fatal=True, hints=reboot_hints(self._request))
         return [replace(found, signature=found.kind)]
 
     # --- reports
 
     def _news(self, line: Line, hit: Hit | None) -> list[Incident]:
-        found: list[Incident] = []
+        found: list[Incident] = self._turn_to(line, hit) if self.pending and line.caller else []
         if self._report is not None:
             taken = self._in_report(self._report, line, hit, found)
             if taken:
@@ -308,6 +305,35 @@ class Detector:
         self._preamble.clear()
         return found
 
+    def _turn_to(self, line: Line, hit: Hit | None) -> list[Incident]:
+        """Two cpus report at once: turn to the report of the line's own caller, and put the other aside.
+
+        A caller (a thread, or a cpu in interrupt) that begins a report of its own in the middle of another's has one
+        of its own; lines of a caller without one are of the report that is open, as those of the other cpus that the
+        kernel asks what they do.
+        """
+        caller, report = line.caller or "", self._report
+        late = [name for name, other in self._others.items() if line.number - other.last_line > _MAX_ASIDE_LINES]
+        found = [self._close_aside(self._others.pop(name)) for name in late]
+        if report is not None and (report.caller is None or report.caller == caller):
+            return found
+        own = self._others.pop(caller, None)
+        begins = hit is not None and hit.rule.report in ("oops", "trace") and report is not None
+        if own is None and (not begins or report is None or report.settling or report.joins(hit)):
+            return found
+        if report is not None and report.caller is not None:
+            if len(self._others) >= _MAX_ASIDE:
+                found.append(self._close_aside(self._others.pop(next(iter(self._others)))))
+            self._others[report.caller] = report
+        self._report = own
+        return found
+
+    def _close_aside(self, report: Report) -> Incident:
+        last, cut = self._last, self._cut
+        incident = self._close(report)
+        self._last, self._cut = last, cut
+        return incident
+
     def _in_report(self, report: Report, line: Line, hit: Hit | None, found: list[Incident]) -> bool:
         """Whether the line is one of the open report; closes the report where the line shows that it is over."""
         starts = hit is not None and hit.rule.report is not None
@@ -322,7 +348,7 @@ class Detector:
             if report.finished:
                 found.append(self._close(report))
             return True
-        if report.settling or not report.pass_over():
+        if report.settling or not report.pass_over(line.kernel_time_s):
             found.append(self._close(report))
         return False
 
@@ -336,28 +362,18 @@ class Detector:
         ):
             report.take(line, hit)
         else:
-            cause = self._lasts(hit, line) or self._cause(hit.rule, line)
+            cause = self._causes.lasting(hit, line) or self._causes.of(hit.rule, line)
             self._count += cause is None
-            number = self._count if cause is None else cause.incident.id
+            number = self._count if cause is None else cause.id
             report = Report(number, hit, line, tuple(self._preamble), self._crashes)
-            report.cause = cause.incident if cause else None
+            report.cause = cause
             self._crashes += hit.rule.report == "oops"
+        if self._report is not None and self._report.caller is not None:
+            self._others[self._report.caller] = self._report
         self._report = report
         if report.finished:
             return [self._close(report)]
         return [report.incident(is_open=True)] if report.cause is None and self._unfinished else []
-
-    def _lasts(self, hit: Hit, line: Line) -> _Cause | None:
-        """The incident that the kernel reports once more."""
-        last = self._lasting.get(_identity(hit)) if hit.rule.repeats else None
-        if last is None:
-            return None
-        incident, time_s = last
-        if line.kernel_time_s is not None and time_s is not None:
-            lasts = line.kernel_time_s - time_s <= _LASTS_S
-        else:
-            lasts = line.number - incident.last_line <= _LASTS_LINES
-        return _Cause(incident, incident.title, (), time_s, incident.last_line) if lasts else None
 
     def _follows(self, report: Report, line: Line) -> bool:
         """Whether a line comes soon enough after a report to be of it."""
@@ -366,85 +382,29 @@ class Detector:
         return line.number - report.last_line <= _PANIC_WITHIN_LINES
 
     def _close(self, report: Report) -> Incident:
-        self._report, self._last, self._cut = None, report, False
+        self._last, self._cut = report, False
+        if report is self._report:
+            self._report = self._others.popitem()[1] if self._others else None
         incident = report.incident(is_open=False)
         if incident.fatal:
             self._fatal = incident
-        self._remember(incident, report.last_time)
+        self._causes.remember(incident, report.last_time)
         if report.rule.repeats:
-            if len(self._lasting) >= _MAX_LASTING:
-                self._lasting.clear()
-            self._lasting[_identity(report.hit)] = (incident, report.last_time)
+            self._causes.remember_lasting(report.hit, incident, report.last_time)
         return incident
 
     # --- single lines and their consequences
 
     def _single(self, line: Line, hit: Hit) -> list[Incident]:
-        cause = self._cause(hit.rule, line)
-        if cause is not None:
-            return self._consequence(cause, line, hit)
+        if self._causes.of(hit.rule, line) is not None:
+            return self._causes.add(line, hit)
         hints: tuple[str, ...] = ()
         if hit.rule.kind == "cma-alloc-failure":
             self._cma_failures += 1
-            hints = cma_hints(_number(hit, "pages"), _number(hit, "error"), self._cma_failures)
+            hints = cma_hints(number_of(hit, "pages"), number_of(hit, "error"), self._cma_failures)
         elif hit.rule.kind == "remoteproc-failure":
             hints = remoteproc_hints(line.message)
-        incident = self._incident(line, hit, hints=hints)
-        self._remember(incident, line.kernel_time_s)
-        return [incident]
-
-    def _incident(self, line: Line, hit: Hit, *, fatal: bool = False, hints: tuple[str, ...] = ()) -> Incident:
         self._count += 1
-        title = hit.render(hit.rule.title)
-        return Incident(
-            id=self._count,
-            rule=hit.rule.id,
-            kind=hit.rule.kind,
-            severity=hit.rule.severity,
-            title=title,
-            signature=f"{hit.rule.kind} {normalised(title)}",
-            first_line=line.number,
-            last_line=line.number,
-            kernel_time_s=line.kernel_time_s,
-            open=False,
-            complete=True,
-            fatal=fatal,
-            hints=hints,
-            lines=(line.text[:MAX_LINE_CHARS],),
-        )
-
-    def _remember(self, incident: Incident, time_s: float | None) -> None:
-        cause = _Cause(incident, incident.title, (), time_s, incident.last_line)
-        self._causes[incident.kind] = self._causes[incident.rule] = cause
-
-    def _cause(self, rule: Rule, line: Line) -> _Cause | None:
-        """The latest incident of which a line of this rule is a consequence."""
-        found: _Cause | None = None
-        for name in rule.consequence_of:
-            cause = self._causes.get(name)
-            if cause is None or _STRENGTH[cause.incident.severity] < _STRENGTH[rule.severity]:
-                continue
-            if line.kernel_time_s is not None and cause.time_s is not None:
-                soon = line.kernel_time_s - cause.time_s <= rule.within_s
-            else:
-                soon = line.number - cause.line <= rule.within_lines
-            if soon and (found is None or cause.incident.id > found.incident.id):
-                found = cause
-        return found
-
-    def _consequence(self, cause: _Cause, line: Line, hit: Hit) -> list[Incident]:
-        cause.time_s, cause.line = line.kernel_time_s or cause.time_s, line.number
-        incident = cause.incident
-        if len(incident.consequences) >= MAX_CONSEQUENCES:
-            return []
-        added = hit.render(hit.rule.adds) if hit.rule.adds else ""
-        if added and added not in cause.adds:
-            cause.adds += (added,)
-        cause.incident = replace(
-            incident,
-            title=f"{cause.title} -> {', '.join(cause.adds)}" if cause.adds else cause.title,
-            last_line=line.number,
-            lines=(*incident.lines, line.text[:MAX_LINE_CHARS]),
-            consequences=(*incident.consequences, line.message[:MAX_LINE_CHARS]),
-        )
-        return [cause.incident]
+        incident = single_incident(self._count, line, hit, hints=hints)
+        self._causes.remember(incident, line.kernel_time_s)
+        return [incident]

@@ -3,58 +3,72 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
-__all__ = ["first_characters"]
+__all__ = ["beginnings", "first_characters"]
 
 _ALL = frozenset(map(chr, range(128)))
 
 
+@lru_cache(maxsize=512)
 def first_characters(pattern: re.Pattern[str]) -> frozenset[str] | None:
     """The ASCII characters at the start of what ``pattern`` matches; None where it may match anywhere or anything.
 
     A pattern that is anchored with ``^`` and says how it begins has an answer. Any other character is left to the
     caller to try.
     """
+    begins = beginnings(pattern, 1)
+    return None if begins is None else frozenset(begins)
+
+
+@lru_cache(maxsize=512)
+def beginnings(pattern: re.Pattern[str], length: int) -> frozenset[str] | None:
+    """The same for the first ``length`` characters; a shorter text is all that the pattern needs."""
     if not pattern.pattern.startswith("^") or pattern.flags & (re.IGNORECASE | re.MULTILINE):
         return None
     try:
         parse: Any = vars(re)["_parser"].parse
-        chars, empty = _sequence(list(parse(pattern.pattern)))
+        texts = _sequence(list(parse(pattern.pattern)), length)
     except (KeyError, AttributeError, ValueError, TypeError):  # another Python's parser: no answer is never wrong
         return None
-    return None if empty else chars
+    return None if "" in texts else texts
 
 
-def _sequence(items: list[Any]) -> tuple[frozenset[str], bool]:
-    """What a sequence can begin with, and whether it can be empty."""
-    chars: frozenset[str] = frozenset()
+def _sequence(items: list[Any], length: int) -> frozenset[str]:
+    """What a sequence can begin with, cut to ``length``."""
+    texts: frozenset[str] = frozenset({""})
     for item in items:
-        own, empty = _item(item)
-        chars |= own
-        if not empty:
-            return chars, False
-    return chars, True
+        short = {text for text in texts if len(text) < length}
+        if not short:
+            break
+        own = _item(item, length)
+        texts = (texts - short) | {(text + more)[:length] for text in short for more in own}
+    return texts
 
 
-def _item(item: tuple[Any, Any]) -> tuple[frozenset[str], bool]:
+def _item(item: tuple[Any, Any], length: int) -> frozenset[str]:
     name, argument = str(item[0]), item[1]
     if name == "LITERAL":
-        return frozenset({chr(argument)}), False
+        return frozenset({chr(argument)})
     if name == "IN":
         members = re.compile(_class_source(argument))
-        return frozenset(char for char in _ALL if members.match(char)), False
+        return frozenset(char for char in _ALL if members.match(char))
     if name in ("AT", "ASSERT", "ASSERT_NOT"):
-        return frozenset(), True
+        return frozenset({""})
     if name == "SUBPATTERN":
-        return _sequence(list(argument[-1]))
+        return _sequence(list(argument[-1]), length)
     if name == "BRANCH":
-        parts = [_sequence(list(branch)) for branch in argument[1]]
-        return frozenset().union(*(chars for chars, _ in parts)), any(empty for _, empty in parts)
+        return frozenset().union(*(_sequence(list(branch), length) for branch in argument[1]))
     if name in ("MAX_REPEAT", "MIN_REPEAT"):
-        chars, empty = _sequence(list(argument[2]))
-        return chars, empty or argument[0] == 0
-    return _ALL, False
+        least, most, repeated = argument
+        texts = _sequence(list(repeated) * min(int(least), length), length)
+        for count in range(int(least), min(int(most), length)):
+            texts |= _sequence(list(repeated) * (count + 1), length)
+        return texts
+    if name in ("ANY", "NOT_LITERAL"):
+        return _ALL
+    raise ValueError(name)
 
 
 _CATEGORIES = {

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_shepherd_hil.kernel.incident import Frame
-from pytest_shepherd_hil.kernel.machinery import is_machinery, plain_name
+from pytest_shepherd_hil.kernel.machinery import is_allocator, is_machinery, plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_shepherd_hil.kernel.incident import Crash
+    from pytest_shepherd_hil.kernel.incident import Crash, Frame
 
 __all__ = ["STALLS", "guilty_frame"]
 
@@ -22,32 +22,34 @@ _INTERRUPT_ENTRY = re.compile(
     r"__irq_svc|el1h?_(?:64_)?irq\w*|asm_sysvec_\w+|(?:smp_)?(?:trace_)?apic_timer_interrupt\w*|ret_from_intr|"
     r"asm_common_interrupt|common_interrupt"
 )
-# Where a task came into the kernel: everything inside of it belongs to one system call.
-_SYSTEM_CALL = re.compile(
-    r"(?:__)?(?:x64_|ia32_|arm64_|riscv_|s390x?_|se_|do_)?(?:compat_)?(?:sys|SyS|SYSC|C_SYSC|compat_SyS|compat_SYSC)_(?P<name>\w+)"
+# All ways into one system call are one: of the architecture, of the compatible one, of the compiler's wrapper.
+_WRAPPED_CALL = re.compile(
+    r"(?:__(?:x64|ia32|x32|arm64|riscv|s390x?|powerpc)_(?=(?:compat_)?sys_)|__(?:se|do)_(?:compat_)?sys_|"
+    r"(?:compat_)?(?:SyS|SYSC|C_SYSC)_|(?:compat_|k)?sys_|_{2,4}sys_)(?P<name>\w+)"
 )
-_GENERIC_CALLS = frozenset(
-    """
-    ioctl read write readv writev pread64 pwrite64 preadv pwritev connect accept accept4 bind sendmsg sendto recvmsg
-    recvfrom sendmmsg recvmmsg setsockopt getsockopt socket listen shutdown close open openat mount mmap mmap_pgoff
-    getdents getdents64 splice sendfile sendfile64 lseek fsync poll
-    """.split()  # noqa: SIM905  a list of 36 strings reads worse
-)
+_CROSS_CALL = re.compile(r"smp_call_function\w*")
 # All flavours of waiting for a grace period are one bug, whatever the kernel's version calls them.
 _GRACE_PERIOD = re.compile(r"_{0,2}synchronize_(?:rcu|sched|srcu)(?:_expedited)?")
 _REPORTS_A_STALL = re.compile(
     r"update_process_times|\w*nmi_\w*backtrace\w*|watchdog_\w+|rcu_\w+|\w*sched_show_task|tick_\w+|"
     r"\w+_cpu_backtrace\w*"
 )
+# Where a task came into the kernel.
+_ENTERS_THE_KERNEL = re.compile(
+    r"do_(?:fast_)?syscall_\w+|do_int80_\w+|x64_sys_call|ia32_sys_call|invoke_syscall|do_el0_svc|el0_svc\w*|"
+    r"ret_fast_syscall|system_call\w*|syscall_\w+|entry_\w+|sysenter_\w+|tracesys\w*|do_trap_ecall_u|ret_from_\w+"
+)
 _HANDS_OUT_WORK = re.compile(
-    r"call_timer_fn|__run_timers?|expire_timers|__run_hrtimer|__hrtimer_run_queues|tasklet_(?:hi_)?action\w*|"
-    r"process_one_work|process_scheduled_works|_?_?netif_receive_skb\w*|net_rx_action|__napi_poll|"
-    r"__?handle_irq_event\w*|rcu_do_batch|irq_thread\w*|kthread|smpboot_thread_fn|cpu_startup_entry|do_idle|"
-    r"nfnetlink_rcv\w*|rtnetlink_rcv\w*|genl_\w*rcv\w*|netlink_rcv_skb|sock_sendmsg\w*|__sock_sendmsg|"
-    r"sock_(?:recvmsg|do_ioctl|setsockopt)\w*|vfs_(?:read|write|ioctl|fsync\w*)|do_vfs_ioctl|"
-    r"new_sync_(?:read|write)|__vfs_(?:read|write)|call_(?:read|write)_iter|do_iter_\w+|full_proxy_\w+|"
-    r"mmap_region|__mmap_region|__do_fault|do_fault\w*|__fput|task_work_run|ops_exit_list|cleanup_net|"
-    r"do_one_initcall|really_probe|mount_\w+|vfs_get_tree|do_dentry_open|vfs_open|chrdev_open"
+    r"call_timer_fn|__run_timers?|expire_timers|__run_hrtimer|__hrtimer_run_queues|hrtimer_run_softirq|"
+    r"run_timer_softirq|tasklet_(?:hi_)?action\w*|\w*do_softirq\w*|handle_softirqs|run_ksoftirqd|irq_exit\w*|"
+    r"process_one_work|process_scheduled_works|_?_?netif_receive_skb\w*|net_rx_action|__napi_poll|napi_poll|"
+    r"process_backlog|__?handle_irq_event\w*|rcu_do_batch|rcu_core\w*|irq_thread\w*|kthread|smpboot_thread_fn|"
+    r"cpu_startup_entry|start_secondary|nfnetlink_rcv_msg|rtnetlink_rcv_msg|_?_?sock_(?:send|recv)msg\w*|"
+    r"sock_(?:do_ioctl|read_iter|write_iter)\w*|(?:do_)?(?:__)?sock_[gs]etsockopt|(?:____)?(?:__)?sys_[gs]etsockopt|_?_?vfs_(?:read|write|ioctl|iter_\w+|fsync\w*)|do_vfs_ioctl|"
+    r"(?:__\w+_|k)?(?:compat_)?(?:sys|SyS|SYSC|C_SYSC|compat_SyS)_ioctl|new_sync_(?:read|write)|"
+    r"call_(?:read|write)_iter|do_iter_\w+|full_proxy_\w+|(?:__)?mmap_region|__do_fault|do_fault\w*|__fput|"
+    r"task_work_run|ops_exit_list|cleanup_net|do_one_initcall|really_probe|vfs_get_tree|do_dentry_open|vfs_open|"
+    r"chrdev_open"
 )
 
 
@@ -55,11 +57,13 @@ def guilty_frame(crash: Crash, kind: str = "", named: Frame | None = None) -> Fr
     """The first place that is not the machinery which merely noticed the fault.
 
     ``named`` is the place that the headline of the report names. A return address at the very start of a function
-    (``f+0x0/0x90``) is the end of the function before it and names nobody.
+    (``f+0x0/0x90``) is the end of the function before it and names nobody. Nor does a function that the compiler put
+    into its caller: that is another compiler's choice, and one bug is to have one name.
     """
-    frames = list(crash.frames) or [frame for frame in (crash.pc, crash.lr) if frame]
+    frames = [frame for frame in crash.frames if not frame.inline]
+    frames = frames or list(crash.frames) or [frame for frame in (crash.pc, crash.lr) if frame]
     if named is not None:
-        if not is_machinery(named.function):
+        if kind == "kcsan" or not is_machinery(named.function, named.module):
             return _plain(named)
         names = [frame.function for frame in frames]
         if named.function in names:
@@ -70,13 +74,16 @@ def guilty_frame(crash: Crash, kind: str = "", named: Frame | None = None) -> Fr
     if kind == "hung-task":
         waits = next((frame for frame in frames if _GRACE_PERIOD.fullmatch(plain_name(frame.function))), None)
         if waits is not None:
-            return Frame("synchronize_rcu", waits.offset, waits.size, waits.module, waits.address, waits.context)
+            return replace(waits, function="synchronize_rcu")
+    if kind == "memory-leak":
+        asks = [frame for frame in frames if not is_allocator(frame.function)]
+        return _first(asks, crash.pc) or _fallback(asks or frames, crash.pc)
     return _first(frames, crash.pc) or (None if kind == "panic" else _fallback(frames, crash.pc))
 
 
 def _first(frames: Sequence[Frame], pc: Frame | None) -> Frame | None:
     for frame in frames:
-        if _names_somebody(frame, pc) and not is_machinery(frame.function):
+        if _names_somebody(frame, pc) and not is_machinery(frame.function, frame.module):
             return _plain(frame)
     return None
 
@@ -104,28 +111,31 @@ def _of_stall(frames: list[Frame], crash: Crash) -> Frame | None:
                     inner = inner[1:]
             break
     in_module = next((f for f in inner if f.module is not None and _names_somebody(f, crash.pc)), None)
-    if in_module is not None and not is_machinery(in_module.function):
+    if in_module is not None and not is_machinery(in_module.function, in_module.module):
         return _plain(in_module)
+    waits = next((frame for frame in inner[:4] if _CROSS_CALL.fullmatch(plain_name(frame.function))), None)
+    if waits is not None:  # it waits for another cpu: that it was called is all that is known
+        return _plain(waits)
     last: Frame | None = None
-    if inner and inner[0].function.startswith("smp_call_function"):
-        return _plain(inner[0])  # it waits for another cpu: that it was called is all that is known
     for frame in inner:
         name = plain_name(frame.function)
-        call = _SYSTEM_CALL.fullmatch(name)
-        if call is not None and call["name"] not in _GENERIC_CALLS:
-            return _plain(frame)
-        if last is not None and (call is not None or _HANDS_OUT_WORK.fullmatch(name)):
+        if last is not None and (_HANDS_OUT_WORK.fullmatch(name) or _ENTERS_THE_KERNEL.fullmatch(name)):
             return _plain(last)
-        if not is_machinery(name):
+        if _names_somebody(frame, crash.pc) and not is_machinery(name, frame.module):
             last = frame
     return _first(inner, crash.pc) or _fallback(inner, crash.pc)
 
 
 def _plain(frame: Frame) -> Frame:
-    """``copy_process`` for ``copy_process.part.3``: the compiler's number is no name."""
+    """The name of a function without what a compiler or an architecture has added to it.
+
+    ``copy_process`` for ``copy_process.part.3``, ``sys_mount`` for ``__x64_sys_mount``, ``mount`` for ``SyS_mount``.
+    """
     name = plain_name(frame.function)
-    return (
-        frame
-        if name == frame.function
-        else Frame(name, frame.offset, frame.size, frame.module, frame.address, frame.context)
-    )
+    if match := _WRAPPED_CALL.fullmatch(name):
+        name = name[match.start("name") :]
+    elif _CROSS_CALL.fullmatch(name):
+        name = "smp_call_function"
+    elif match := re.match(r"_Z(?P<size>[1-9]\d?)", name):  # C++: the length of the name, then the name
+        name = name[match.end() :][: int(match["size"])] or name
+    return frame if name == frame.function else replace(frame, function=name)

@@ -11,7 +11,16 @@ from pytest_shepherd_hil.kernel.crash import NULL_PAGE
 if TYPE_CHECKING:
     from pytest_shepherd_hil.kernel.incident import Crash, Frame
 
-__all__ = ["TAINT", "cma_hints", "crash_hints", "panic_hints", "reboot_hints", "remoteproc_hints", "taint_words"]
+__all__ = [
+    "TAINT",
+    "cma_hints",
+    "crash_hints",
+    "is_secondary",
+    "panic_hints",
+    "reboot_hints",
+    "remoteproc_hints",
+    "taint_words",
+]
 
 TAINT = {
     "P": "proprietary module",
@@ -102,16 +111,26 @@ def _callback(frames: tuple[Frame, ...], module: str) -> tuple[int, str, str, st
     return None
 
 
+def is_secondary(crash: Crash, earlier: int) -> bool:
+    """Whether the kernel had warned, or a part of it had died, before this crash."""
+    return bool(_secondary_facts(crash, earlier))
+
+
 def _secondary_hints(crash: Crash, earlier: int) -> list[str]:
+    facts = _secondary_facts(crash, earlier)
+    if not facts:
+        return []
+    return [f"Secondary, not the first crash of this boot ({'; '.join(facts)}): look at the first one."]
+
+
+def _secondary_facts(crash: Crash, earlier: int) -> list[str]:
     facts = []
     if crash.oops_number is not None and crash.oops_number > 1:
         facts.append(f"the kernel numbers it [#{crash.oops_number}]")
     facts.extend(f"taint {letter} says: {TAINT[letter]}" for letter in "DW" if letter in (crash.taint or ""))
     if earlier:
         facts.append(f"the console showed {earlier} before it since the board booted")
-    if not facts:
-        return []
-    return [f"Secondary, not the first crash of this boot ({'; '.join(facts)}): look at the first one."]
+    return facts
 
 
 def panic_hints(crash: Crash) -> tuple[str, ...]:

@@ -33,6 +33,8 @@ class Frame:
     address: int | None = None
     context: str | None = None
     """``irq`` or ``nmi`` for code that had interrupted what comes after it; None for a task's own code."""
+    inline: bool = False
+    """The compiler had put it into the function of the next frame."""
 
     def __str__(self) -> str:
         place = self.function if self.offset is None else f"{self.function}+{self.offset:#x}"
@@ -135,6 +137,8 @@ class Incident:
     """The lines of its report, as printed (bounded in number)."""
     consequences: tuple[str, ...] = ()
     """Messages that this incident caused and that are not incidents of their own."""
+    secondary: bool = False
+    """The kernel had warned, or a part of it had died, before this crash: look at the first one."""
 
     def headline(self, board: str | None = None) -> str:
         """The first line of a failure message."""

@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["MAX_LINE_BYTES", "Line", "LineSplitter", "match_prefix", "may_embed", "parse_line", "split_embedded"]
+__all__ = [
+    "MAX_LINE_BYTES",
+    "Line",
+    "LineSplitter",
+    "match_prefix",
+    "may_embed",
+    "parse_line",
+    "split_embedded",
+    "split_prefix",
+]
 
 MAX_LINE_BYTES = 64 * 1024
 """A longer line is handed out in pieces of this size."""
@@ -128,6 +137,21 @@ def split_embedded(line: Line) -> tuple[Line, ...]:
         return (line,)
     first = line._replace(message=message[: match.start()].rstrip())
     return (first, _line(line.number, line.text, message, match))
+
+
+def split_prefix(text: str) -> tuple[float | None, str]:
+    """Kernel time and message of a clean line that begins with its time; else None and nothing.
+
+    ``[  942.541300] `` as printk writes it is read without a pattern: this is for the many lines of a crash.
+    """
+    if text[13:15] == "] " and text[6] == "." and text[0] == "[" and text[7:13].isdecimal():
+        seconds = text[1:6].lstrip(" ")
+        if seconds.isdecimal():
+            return float(text[1:13]), text[15:].rstrip()
+    match = _PREFIX.match(text)
+    if match is None:
+        return None, ""
+    return float(match[2]), text[match.end() :].rstrip()
 
 
 class LineSplitter:

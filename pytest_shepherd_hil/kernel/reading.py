@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.kernel.guilty import STALLS
 from pytest_shepherd_hil.kernel.incident import Frame, LoadedModule
 from pytest_shepherd_hil.kernel.shapes import ADDRESS, FUNCTION
+from pytest_shepherd_hil.kernel.trace import PLACE_GROUPS, SYM, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["READERS", "Reading"]
 
-_MAX_FRAMES = 100
-_MAX_INNERMOST = 60
 _MAX_REGISTERS = 64
 _MAX_MODULES = 512
 _MAX_TRACES = 16
-
-_OFFSET = r"\+0x(?P<{0}_off>[0-9a-f]{{1,8}})/0x(?P<{0}_size>[0-9a-f]{{1,8}})"
-_MODULE = r"(?:(?:\(\))? \[(?P<{0}_mod>[\w-]{{1,64}})(?: [0-9a-f]{{1,64}})?\])?"
-_PLACE = rf"(?P<{{0}}>{FUNCTION.replace('{', '{{').replace('}', '}}')})(?:{_OFFSET})?{_MODULE}"
-_SYM = _PLACE.format("sym")
 
 
 def _place(match: re.Match[str], name: str = "sym", context: str | None = None) -> Frame:
@@ -39,7 +34,7 @@ def _place(match: re.Match[str], name: str = "sym", context: str | None = None) 
 
 
 def _with_address(frame: Frame, address: int) -> Frame:
-    return Frame(frame.function, frame.offset, frame.size, frame.module, address, frame.context)
+    return replace(frame, address=address)
 
 
 class Reading:
@@ -64,14 +59,17 @@ class Reading:
         self.modules: tuple[LoadedModule, ...] = ()
         self.takes: list[Frame] = []
         """Where lockdep says that the lock is being taken, and the one that is held was."""
+        self.holds: list[Frame] = []
+        """Where lockdep says that a lock had been taken which is held."""
         self.code: str | None = None
         self.end_trace: str | None = None
+        self._register_lines: list[str] = []
         self._ended = False
         self._context: str | None = None
         self._taking = 0
         self._aside = False
-        self._traces = [_Trace("")]
-        self._pc_in: _Trace | None = None
+        self._traces = [Trace("")]
+        self._pc_in: Trace | None = None
         self._pc_at = 0
 
     def frames(self, kind: str = "") -> list[Frame]:
@@ -93,7 +91,7 @@ class Reading:
         """Where lockdep saw the lock being taken in an interrupt: with this the other order is a deadlock."""
         return next((trace.frames for trace in self._traces if trace.label == "became" and trace.frames), [])
 
-    def _counting(self, kind: str) -> _Trace:
+    def _counting(self, kind: str) -> Trace:
         traces = [trace for trace in self._traces if trace.frames and trace.label not in ("section", "became")]
         if not traces:
             return self._traces[0]
@@ -103,7 +101,8 @@ class Reading:
         if kind == "hung-task":
             return (labelled or traces)[0]
         if kind in STALLS:
-            return next((trace for trace in traces if not trace.has(_STALL_REPORTER)), traces[0])
+            found = [trace for trace in traces if not trace.has(_STALL_REPORTER)] or traces
+            return next((trace for trace in found if not trace.shows_a_switch), found[0])
         if kind == "bad-page":
             return traces[0]
         return (labelled or traces)[0]
@@ -179,21 +178,26 @@ class Reading:
         if self.pc is None and not self._ended and (match := _PC.match(message)):
             self.pc = _place(match)
             self._pc_in = self._traces[-1]
-            self._pc_at = len(self._pc_in.frames)
+            self._pc_at = len(self._pc_in)
 
     def lr_line(self, message: str) -> None:
         if self.lr is None and not self._ended and (match := _PC.match(message)):
             self.lr = _place(match)
 
     def registers_line(self, message: str) -> None:
-        if self._ended or len(self.registers) >= _MAX_REGISTERS:
-            return
-        for name, value in _REGISTER.findall(message[:256]):
+        if not self._ended and len(self._register_lines) < _MAX_REGISTERS:
+            self._register_lines.append(message[:256])
+
+    def finish(self) -> None:
+        """All lines have been read."""
+        for name, value in _REGISTER.findall("\n".join(self._register_lines)):
+            if len(self.registers) >= _MAX_REGISTERS:
+                break
             self.registers.setdefault(name.lower(), int(value, 16))
-        if self.pc is not None and self.pc.address is None and (address := self.registers.get("pc")) is not None:
-            self.pc = _with_address(self.pc, address)
-        if self.lr is not None and self.lr.address is None and (address := self.registers.get("lr")) is not None:
-            self.lr = _with_address(self.lr, address)
+        if self.pc is not None and (address := self.registers.get("pc")) is not None:
+            self.pc = replace(self.pc, address=address)
+        if self.lr is not None and (address := self.registers.get("lr")) is not None:
+            self.lr = replace(self.lr, address=address)
 
     def trace(self, message: str) -> None:
         self._begin("stack" if message.startswith("stack") else "trace")
@@ -209,7 +213,7 @@ class Reading:
 
     def _begin(self, label: str) -> None:
         if len(self._traces) < _MAX_TRACES:
-            self._traces.append(_Trace(label))
+            self._traces.append(Trace(label))
         self._context = None
         self._aside = False
 
@@ -234,8 +238,7 @@ class Reading:
             callee = _with_address(callee, int(groups["callee_at"], 16))
         if groups.get("caller_at"):
             caller = _with_address(caller, int(groups["caller_at"], 16))
-        frames = self._traces[-1].frames
-        if not frames or frames[-1].function != callee.function:
+        if self._traces[-1].outermost != callee.function:
             self._push(callee)
         self._push(caller)
 
@@ -245,20 +248,17 @@ class Reading:
         if self._ended or self._aside:
             self._aside = False
             return
-        match = _FRAME.match(message)
-        if match is None or match["guess"] is not None:
-            return
-        if mark := match["mark"]:
-            self.marker(mark)
-        self._push(_place(match, "sym", self._context))
+        if "<" in message and (mark := _MARK.match(message)):
+            self.marker(mark[1])
+        self._traces[-1].push((message, self._context))
 
     def inline(self, message: str) -> None:
         if not self._ended and (match := _INLINE.match(message)):
-            self._push(Frame(match[1], None, None, None, None, self._context))
+            self._push(Frame(match[1], context=self._context, inline=True))
 
     def inline_pc(self, message: str) -> None:
         if self.pc is None and not self._ended and (match := _INLINE.search(message)):
-            self._push(Frame(match[1]))
+            self._push(Frame(match[1], inline=True))
 
     def takes_line(self, message: str) -> None:
         if "trying to acquire" in message:
@@ -267,6 +267,8 @@ class Reading:
     def lock(self, message: str) -> None:
         if self._taking:
             self._takes(message)
+        elif len(self.holds) < _MAX_TRACES and (match := _AT.search(message)):
+            self.holds.append(_place(match))
 
     def _takes(self, message: str) -> None:
         if match := _AT.search(message):
@@ -283,25 +285,8 @@ class Reading:
             self.end_trace = match["id"]
 
     def panic(self, _: str) -> None:
-        if any(trace.frames for trace in self._traces):
+        if any(len(trace) for trace in self._traces):
             self._ended = True
-
-
-class _Trace:
-    """One call trace: what stands above it, and its frames, innermost first."""
-
-    def __init__(self, label: str) -> None:
-        self.label = label
-        self.frames: list[Frame] = []
-
-    def push(self, frame: Frame) -> None:
-        """Add a frame; of a very deep trace the innermost and the outermost frames are kept."""
-        if len(self.frames) >= _MAX_FRAMES:
-            del self.frames[_MAX_INNERMOST]
-        self.frames.append(frame)
-
-    def has(self, functions: frozenset[str]) -> bool:
-        return any(frame.function in functions for frame in self.frames)
 
 
 # The threads that report or wait for a stall; it is not theirs.
@@ -338,20 +323,19 @@ READERS: dict[str, Callable[[Reading, str], None]] = {
     "panic": _R.panic,
 }
 
-_FRAME = re.compile(
-    rf"[ \t]{{0,40}}(?P<mark><[A-Z#]{{2,8}}>)? {{0,2}}(?:{ADDRESS} ?){{0,2}}(?: ?<[A-Z]{{2,4}}> )?"
-    rf"(?P<guess>\? {{0,4}})?{_SYM}"
-)
+_MARK = re.compile(r"[ \t]{0,40}<([A-Z#]{2,8})>")
 _ARM_FRAME = re.compile(
-    rf"\[<(?P<callee_at>[0-9a-f]{{1,16}})>\] \({_PLACE.format('callee')}\) from "
-    rf"\[<(?P<caller_at>[0-9a-f]{{1,16}})>\] \({_PLACE.format('caller')}"
+    rf"\[<(?P<callee_at>[0-9a-f]{{1,16}})>\] \({PLACE_GROUPS.format('callee')}\) from "
+    rf"\[<(?P<caller_at>[0-9a-f]{{1,16}})>\] \({PLACE_GROUPS.format('caller')}"
 )
-_ARM_FRAME_NEW = re.compile(rf" ?{_PLACE.format('callee')} from (?=\S{{1,128}}\+0x){_PLACE.format('caller')}$")
+_ARM_FRAME_NEW = re.compile(
+    rf" ?{PLACE_GROUPS.format('callee')} from (?=\S{{1,128}}\+0x){PLACE_GROUPS.format('caller')}$"
+)
 _INLINE = re.compile(
     rf"(?:[ \t]{{1,40}}|[ER]?IP: (?:[0-9a-f]{{4}}:)?)(?:{ADDRESS} ?)?({FUNCTION}) [\w./+-]{{1,200}}:\d"
 )
-_AT = re.compile(rf", at: (?:{ADDRESS} ?)?{_SYM}")
-_PC = re.compile(rf"[^+]{{0,60}}?(?=[A-Za-z_.][\w.$]{{0,127}}\+0x){_SYM}")
+_AT = re.compile(rf", at: (?:{ADDRESS} ?)?{SYM}")
+_PC = re.compile(rf"[^+]{{0,60}}?(?=[A-Za-z_.][\w.$]{{0,127}}\+0x){SYM}")
 _REGISTER = re.compile(r"\b([a-zA-Z]{1,3}\d{0,2}|e?flags|EFLAGS) ?: ?(?:[0-9a-f]{4}:)?(?:\[<)?([0-9a-f]{8,16})\b")
 _FAULT = re.compile(
     r"(?:BUG: |CPU \d{1,5} )?(?:[Uu]nable to handle (?:kernel )?|[Kk]ernel tried to |[Kk]ernel (?=NULL))?"

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.kernel.crash import NULL_PAGE, CrashReader
 from pytest_shepherd_hil.kernel.guilty import guilty_frame
-from pytest_shepherd_hil.kernel.hints import crash_hints, panic_hints
+from pytest_shepherd_hil.kernel.hints import crash_hints, is_secondary, panic_hints
 from pytest_shepherd_hil.kernel.incident import Frame, Incident
+from pytest_shepherd_hil.kernel.lines import may_embed, split_prefix
 from pytest_shepherd_hil.kernel.machinery import is_machinery
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _MAX_FOREIGN_AFTER_TRACE = 20
 _ONE_OF_MANY = {"rcu-stall"}
 """Kinds whose first line comes several times in one report."""
 _NUMBER = re.compile(r"\[#\d{1,6}\]")
+_SMASHED = re.compile(r"stack is corrupted in: (?P<function>[A-Za-z_]\w{0,127})\+0x")
 _DIED = {"oops", "general-protection", "alignment-trap"}
 _NOISE = re.compile(r"-?0x[0-9a-f]+|\b[0-9a-f]*\d[0-9a-f]*\b|-?\d+(?:\.\d+)?", re.IGNORECASE)
 
@@ -49,6 +51,8 @@ class Report:
         self.hit = hit
         self.rule = hit.rule
         self.earlier = earlier
+        self.caller = line.caller
+        """The thread, or the cpu in interrupt, that began it, where the console shows callers."""
         self.reader = CrashReader()
         self.first_line = (*preamble, line)[0].number
         self.last_line = line.number
@@ -94,10 +98,41 @@ class Report:
         self._foreign = 0
         return True
 
-    def pass_over(self) -> bool:
+    def take_run(self, number: int, lines: list[str], start: int, newest: float) -> tuple[int, float]:
+        """As :meth:`take_plain` for the lines from ``start`` on; how many have been taken, and the newest time."""
+        add, kept = self.reader.add_plain, self._lines
+        taken, last = 0, start
+        index = start
+        for index in range(start, min(len(lines), start + _MAX_TOTAL_LINES - 1 - self._total)):
+            line = lines[index]
+            time, message = split_prefix(line)
+            if time is None:
+                if line:
+                    break
+                continue
+            if not newest <= time <= newest + 1.0 or ("]" in message and may_embed(message)):
+                break
+            if not message:
+                continue
+            if not add(message):
+                break
+            if len(kept) < MAX_LINES:
+                kept.append(line[:MAX_LINE_CHARS])
+            newest, last = time, index
+            taken += 1
+        else:
+            index += 1
+        if taken:
+            self.last_line, self.last_time = number + last - start, newest
+            self._total += taken
+            self._foreign = 0
+        return index - start, newest
+
+    def pass_over(self, time_s: float | None) -> bool:
         """Somebody else's line came in between; False where there have been too many for the report to be still on."""
         self._foreign += 1
-        traced = self.rule.report == "trace" and self.reader.traced
+        from_user_space = time_s is None and self.last_time is not None
+        traced = self.rule.report == "trace" and self.reader.traced and not from_user_space
         return self._foreign <= (_MAX_FOREIGN_AFTER_TRACE if traced else _MAX_FOREIGN)
 
     def continues(self, hit: Hit, message: str) -> bool:
@@ -116,6 +151,10 @@ class Report:
         if hit.rule.kind == self.rule.kind and self.rule.kind in _ONE_OF_MANY:
             return True
         return kind == "oops" == self.rule.report and not self.reader.numbered and _NUMBER.search(message) is not None
+
+    def joins(self, hit: Hit | None) -> bool:
+        """Whether what begins a report, said by another caller, is of this one: each cpu tells of the same stall."""
+        return hit is not None and hit.rule.kind == self.rule.kind and self.rule.kind in _ONE_OF_MANY
 
     def refined_by(self, hit: Hit) -> bool:
         """Whether a line says more exactly what this is a report of."""
@@ -201,15 +240,20 @@ class Report:
             crash=crash,
             hints=hints,
             lines=tuple(self._lines),
+            secondary=is_secondary(crash, self.earlier),
             consequences=(self.rebooted,) if self.rebooted else (),
         )
 
     def _guilty(self, crash: Crash) -> Frame | None:
         named = self._groups.get("function")
+        if named is None and (match := _SMASHED.search(crash.panic_reason or "")):
+            named = match["function"]
         if self.rule.kind == "lockdep":
             reading = self.reader.reading()
             takes = reading.safe_place() if "-safe ->" in self._title else reading.takes
-            first = next((frame for frame in takes if not is_machinery(frame.function)), None)
+            if "still has locks held" in self._title or "held lock freed" in self._title:
+                takes = reading.holds  # whoever took it and kept it
+            first = next((frame for frame in takes if not is_machinery(frame.function, frame.module)), None)
             if first is not None:
                 return guilty_frame(crash, self.rule.kind, first)
         if not named:

@@ -40,6 +40,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, cast
 
 from pytest_shepherd_hil.kernel.firsts import first_characters
+from pytest_shepherd_hil.kernel.gates import Gates
 from pytest_shepherd_hil.kernel.incident import Severity
 from pytest_shepherd_hil.kernel.lines import parse_line
 
@@ -70,8 +71,6 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
 }
 _REQUIRED = ("kind", "severity", "pattern", "example")
 _REPORTS = ("oops", "panic", "trace", "boot")
-_GENERAL = 20
-"""A rule that may begin with more characters than this is looked for by its texts, not by its beginning."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -131,8 +130,8 @@ class Rules:
     rules: tuple[Rule, ...]
     by_first: Mapping[str, tuple[Rule, ...]]
     """For the first character of a message, the rules that may match it."""
-    gates: Mapping[str, tuple[re.Pattern[str] | None, tuple[str, ...]]]
-    """For the same, a pattern that matches wherever one of them may (None: try all), and texts that hint at more."""
+    gates: Gates
+    """For its first two characters, what tells a message that no rule matches."""
     _texts: tuple[str, ...] = ()
 
     @classmethod
@@ -144,13 +143,8 @@ class Rules:
             for char in map(chr, range(128))
         }
         known = {char: some for char, some in by_first.items() if some}
-        general = {rule.id for rule, chars in firsts if rule.contains and (chars is None or len(chars) > _GENERAL)}
-        gates = {}
-        for char, some in known.items():
-            texts = dict.fromkeys(text for rule in some if rule.id in general for text in rule.contains)
-            gates[char] = (_gate(tuple(rule for rule in some if rule.id not in general)), tuple(texts))
         named = {text for rule in rules for text in rule.contains} if all(rule.contains for rule in rules) else set()
-        return cls(rules, known, gates, tuple(sorted(named)))
+        return cls(rules, known, Gates(rules), tuple(sorted(named)))
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -181,45 +175,7 @@ class Rules:
 
     def may_match(self, message: str) -> bool:
         """False where no rule matches; made to be fast on healthy lines."""
-        entry = self.gates.get(message[:1])
-        if entry is None:
-            return not message[:1].isascii()
-        gate, texts = entry
-        if gate is None or gate.match(message, 0, _LOOKED_AT):
-            return True
-        for text in texts:  # noqa: SIM110  any() is several times slower
-            if text in message:
-                return True
-        return False
-
-
-def _gate(rules: tuple[Rule, ...]) -> re.Pattern[str] | None:
-    """One pattern that matches wherever one of the rules does; None where they cannot be put together."""
-    if not rules:
-        return re.compile(r"(?!)")
-    sources = []
-    for rule in rules:
-        source = rule.pattern.pattern
-        if not source.startswith("^") or re.search(r"\(\?P=|\(\?\(|\\\d|\(\?[aiLmsux]|\|\^", source):
-            return None
-        if _has_top_level_choice(source):
-            return None
-        sources.append("(?:" + re.sub(r"\(\?P<\w+>", "(?:", source[1:]) + ")")
-    try:
-        return re.compile("|".join(sources))
-    except re.error:
-        return None
-
-
-def _has_top_level_choice(source: str) -> bool:
-    """Whether ``^`` binds to the first alternative only, as in ``^a|b``."""
-    bare = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "", source)
-    depth = 0
-    for char in bare:
-        depth += (char == "(") - (char == ")")
-        if char == "|" and depth == 0:
-            return True
-    return False
+        return self.gates.may_match(message)
 
 
 def load_rules(path: Path | None = None) -> Rules:

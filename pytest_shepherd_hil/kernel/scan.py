@@ -8,6 +8,7 @@ at intervals. A replay shorter than such an interval changes no answer.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.kernel.detector import Detector
@@ -16,7 +17,7 @@ from pytest_shepherd_hil.kernel.prefilter import Prefilter
 from pytest_shepherd_hil.kernel.rules import load_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pytest_shepherd_hil.kernel.incident import Incident
     from pytest_shepherd_hil.kernel.rules import Rules
@@ -137,7 +138,7 @@ class Scanner:
             if not self._may_be_news(data[start:looked_at]):
                 continue
             self._pass_over(data, position, start, found)
-            position = looked_at = self._judge(data, start, found)
+            position = looked_at = self._judge(data, start, found, candidates)
         self._pass_over(data, position, len(data), found)
         return found
 
@@ -152,19 +153,24 @@ class Scanner:
 
     def _pass_over(self, data: bytes, start: int, stop: int, found: list[Incident]) -> None:
         """Take note of the times in lines of which none can be news."""
+        while self._detector.awaits_boot and start < stop:
+            end = data.find(b"\n", start, stop)
+            end = stop if end < 0 else end
+            found += self._line(data[start:end].rstrip(b"\r"))
+            start = end + 1
         if start >= stop:
             return
         exact = stop - _EXACT
         if exact > start:
             exact = data.rfind(b"\n", start, exact) + 1 or start
             for position in range(start, exact, _INTERVAL):
-                self._look_at_time(data, position, exact)
+                found += self._look_at_time(data, position, exact)
             self.lines += data.count(b"\n", start, exact)
             start = exact
         for raw in _split(data[start:stop]):
             found += self._line(raw)
 
-    def _look_at_time(self, data: bytes, position: int, stop: int) -> None:
+    def _look_at_time(self, data: bytes, position: int, stop: int) -> list[Incident]:
         begin = data.rfind(b"\n", 0, position) + 1
         times = []
         for _ in range(3):
@@ -175,45 +181,53 @@ class Scanner:
             if match is not None:
                 times.append(float(match["time"]))
             begin = end + 1
-        if times:
-            self._detector.pass_time(min(times))
+        return self._detector.pass_time(min(times)) if times else []
 
-    def _judge(self, data: bytes, start: int, found: list[Incident]) -> int:
-        """Judge the line at ``start`` and all of the report that it opens; tells where to go on."""
+    def _judge(self, data: bytes, start: int, found: list[Incident], candidates: Sequence[int] | None = None) -> int:
+        """Judge the line at ``start`` and all of the report that it opens; tells where to go on.
+
+        Of the lines between two candidates it is known that no rule matches them.
+        """
         detector = self._detector
         end = data.find(b"\n", start)
         end = len(data) if end < 0 else end
-        found += self._line(data[start:end].rstrip(b"\r"))
+        self._held += self._line(data[start:end].rstrip(b"\r"))
         start = end + 1
         while detector.pending and start < len(data):
-            stop = data.find(b"\n", min(start + _SEGMENT, len(data)))
-            stop = len(data) if stop < 0 else stop
-            start = self._report(data[start:stop], start, found)
-        return start
-
-    def _report(self, segment: bytes, offset: int, found: list[Incident]) -> int:
-        """Judge the lines of an open report, as long as it is open; tells where to go on."""
-        detector = self._detector
-        take = detector.take_plain
-        raws = segment.split(b"\n")
-        texts = segment.decode("utf-8", "replace").split("\n")
-        number = self.lines
-        for raw, text in zip(raws, texts, strict=True):
-            offset += len(raw) + 1
-            plain = text.rstrip("\r")
-            if plain.isprintable() and (match := match_prefix(plain)) is not None:
-                message = plain[match.end() :].rstrip()
-                if take(number, plain, message, float(match["time"])):
-                    number += 1
-                    continue
-            self._held += detector.feed(parse_line(raw.rstrip(b"\r"), number))
-            number += 1
-            if not detector.pending:
-                break
+            stop = data.find(b"\n", min(start + _SEGMENT, len(data))) + 1 or len(data)
+            if candidates is None:
+                stop = start
+            elif (index := bisect_left(candidates, start)) < len(candidates) and candidates[index] < stop:
+                stop = data.rfind(b"\n", start, candidates[index]) + 1 or start
+            if stop > start:
+                start += self._run(data[start:stop])
+                continue
+            end = data.find(b"\n", start)
+            end = len(data) if end < 0 else end
+            self._held += self._line(data[start:end].rstrip(b"\r"))
+            start = end + 1
         if not detector.pending:
             found += self._in_order()
-        self.lines = number
-        return offset
+        return start
+
+    def _run(self, segment: bytes) -> int:
+        """Judge lines that no rule matches, as long as the report is open; tells how many bytes of them."""
+        detector, number = self._detector, self.lines
+        text = segment.decode("utf-8", "replace").replace("\r", "").removesuffix("\n")
+        lines = text.split("\n")
+        raws: list[bytes] = []
+        index = 0
+        while True:
+            index += detector.take_run(number + index, lines, index)
+            if index >= len(lines):
+                self.lines += len(lines)
+                return len(segment)
+            raws = raws or segment.split(b"\n")
+            self._held += detector.feed(parse_line(raws[index].rstrip(b"\r"), number + index))
+            index += 1
+            if not detector.pending:
+                self.lines += index
+                return sum(map(len, raws[:index])) + index
 
     def _line(self, raw: bytes) -> list[Incident]:
         found = self._detector.feed(parse_line(raw, self.lines))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["ADDRESS", "FUNCTION", "PLACE", "shape_of"]
 
@@ -14,9 +17,12 @@ ADDRESS: Final = r"(?:\[<(?:[0-9a-f]{1,16}| {0,4}\(null\))>\]|\[[0-9a-f]{8,16}\]
 
 # Shape, the characters with which such a line begins, and its pattern. The first that matches decides.
 _SHAPES: Final = (
-    ("frame", " ", r" {1,2}(?:\? )?[A-Za-z_.][\w.$]{0,127}\+0x[0-9a-f]{1,8}/0x[0-9a-f]"),
-    ("frame", " \t", rf"[ \t]{{1,40}}(?:<[A-Z#]{{2,8}}> {{1,2}})?(?:{ADDRESS} ?){{0,2}}(?:\? {{0,4}})?{PLACE}"),
-    ("frame", "[", rf"(?:{ADDRESS} ?){{1,2}}(?: ?<[A-Z#]{{2,8}}> ?)?(?:\? )?{PLACE}"),
+    ("guess", " ", r" {1,2}\? [A-Za-z_.][\w.$]{0,127}\+0x[0-9a-f]{1,8}/0x[0-9a-f]"),
+    ("frame", " ", r" {1,2}[A-Za-z_.][\w.$]{0,127}\+0x[0-9a-f]{1,8}/0x[0-9a-f]"),
+    ("guess", " \t", rf"[ \t]{{1,40}}(?:<[A-Z#]{{2,8}}> {{1,2}})?(?:{ADDRESS} ?){{0,2}}\? {{0,4}}{PLACE}"),
+    ("frame", " \t", rf"[ \t]{{1,40}}(?:<[A-Z#]{{2,8}}> {{1,2}})?(?:{ADDRESS} ?){{0,2}}{PLACE}"),
+    ("guess", "[", rf"(?:{ADDRESS} ?){{1,2}}(?: ?<[A-Z#]{{2,8}}> ?)?\? {PLACE}"),
+    ("frame", "[", rf"(?:{ADDRESS} ?){{1,2}}(?: ?<[A-Z#]{{2,8}}> ?)?{PLACE}"),
     ("arm", " ", rf" {FUNCTION}(?: \[[\w-]{{1,64}}\])? from {FUNCTION}"),
     ("arm", "[", r"\[<[0-9a-f]{1,16}>\] \("),
     ("inline", " \t", rf"[ \t]{{1,40}}(?:{ADDRESS} ?)?{FUNCTION} [\w./+-]{{1,200}}:\d{{1,6}} \[inline\]"),
@@ -30,7 +36,7 @@ _SHAPES: Final = (
     ("section", "CT", r"CPU\d{1,5}: stopping|Task dump for CPU"),
     ("section", "t", r"the existing dependency chain|the dependencies between|to a "),
     ("takes", "", r"\S{1,32}/\d{1,10} (?:is trying to |just changed |\[|is freeing |is leaving )"),
-    ("lock", " (", r" {0,8}\(.{1,120}?\{[^}]{1,16}\}"),
+    ("lock", " (", r" {0,8}(?:#\d{1,4}: {1,8})?\(.{1,120}?\{[^}]{1,16}\}"),
     ("lock", " 0123456789abcdef", r" {0,2}[0-9a-f]{8,16} \(.{1,120}\)\{"),
     ("cpu", "CP", r"CPU: \d{1,5} (?:UID: \d{1,10} )?PID: |Pid: \d{1,10}, comm: "),
     ("hardware", "H", r"Hardware name: "),
@@ -95,15 +101,19 @@ worker |mce: |[Hardware Error]|sysrq: |Task:|ODEBUG: |DEBUG_LOCKS_WARN_ON|usb 1-
 kobject_add|sysfs: cannot|task:|Trace; |Bad page|RBP:|Fatal exception|Attempted to|---[ end |-----------|
 *** DEADLOCK|Aborting|Restarting""".replace("|\n", "|").split("|")
 
-_ANY: Final = [(shape, re.compile(pattern)) for shape, firsts, pattern in _SHAPES if not firsts]
 _CHARS: Final = "".join(map(chr, range(33, 127)))
+_Entry = tuple["Callable[[str], re.Match[str] | None]", tuple[str, ...], tuple[str, ...]]
 
 
-def _by_first_character() -> dict[str, tuple[tuple[tuple[str, re.Pattern[str]], ...], tuple[str, ...]]]:
-    table = {}
+def _by_first_character() -> dict[str, _Entry]:
+    """For each first character: one pattern, the shapes of its alternatives, and beginnings of plain text."""
+    table: dict[str, _Entry] = {}
     for char in {*_CHARS, " ", "\t"}:
-        patterns = [(s, re.compile(p)) for s, f, p in _SHAPES if char in f or (not f and char.isalnum())]
-        table[char] = (tuple(patterns), tuple(text for text in _TEXT if text.startswith(char)))
+        shapes = [(s, p) for s, f, p in _SHAPES if char in f or (not f and char.isalnum())]
+        # An empty group at the end of each alternative tells which it was, and costs less than one around it.
+        pattern = re.compile("|".join(f"(?:{p})()" if "|" in p else f"{p}()" for _, p in shapes) or "(?!)")
+        texts = tuple(text for text in _TEXT if text.startswith(char))
+        table[char] = (pattern.match, ("", *(shape for shape, _ in shapes)), texts)
     return table
 
 
@@ -114,15 +124,15 @@ _PLACE: Final = re.compile(PLACE)
 def shape_of(message: str) -> str | None:
     """What sort of line of a report a message is; None where it is none.
 
-    ``frame``, ``arm``, ``inline`` are of a trace; ``endtrace``, ``panic``, ``reboot`` end something; ``text`` is
-    the rest.
+    ``frame``, ``arm``, ``inline`` are of a trace, ``guess`` is what the kernel only found on the stack; ``endtrace``,
+    ``panic``, ``reboot`` end something; ``text`` is the rest.
     """
     entry = _TABLE.get(message[:1])
     if entry is None:
         return None
-    for shape, pattern in entry[0]:
-        if pattern.match(message):
-            return shape
-    if message.startswith(entry[1]):
+    match, shapes, texts = entry
+    if found := match(message):
+        return shapes[found.lastindex or 0]
+    if message.startswith(texts):
         return "text"
     return "frame" if _PLACE.match(message) else None

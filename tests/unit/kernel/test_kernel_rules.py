@@ -273,3 +273,19 @@ def test_a_bad_rule_is_one_clear_error(tmp_path: Path, old: str, new: str, said:
 def test_a_missing_file_is_a_rule_error(tmp_path: Path) -> None:
     with pytest.raises(RuleError, match="cannot be read"):
         load_rules(tmp_path / "none.toml")
+
+
+def test_the_fast_no_never_says_no_to_a_line_that_a_rule_matches() -> None:
+    for rule in RULES:
+        assert RULES.may_match(parse_line(rule.example.encode(), 0).message), rule.id
+
+
+@given(st.text(max_size=40))
+def test_the_fast_no_agrees_with_the_rules(text: str) -> None:
+    if any(rule.search(text) for rule in RULES):
+        assert RULES.may_match(text)
+
+
+def test_a_healthy_line_passes_the_fast_no() -> None:
+    assert not RULES.may_match("usb 1-1: new high-speed USB device number 2 using musb-hdrc")
+    assert not RULES.may_match("shprd.k: [test passed] received answer from pru0 / pipeline 1")

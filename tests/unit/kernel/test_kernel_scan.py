@@ -96,6 +96,12 @@ def test_texts_hidden_by_control_characters_are_found() -> None:
     assert live(data)[0].rule == "oops-unable-to-handle"
 
 
+def test_a_boot_after_a_panic_is_seen_however_short_it_is() -> None:
+    data = LOGS[0] + healthy(30) + b"[  950.000000] up\n" + healthy(2000, 951.0)
+    assert scan_bytes(data, RULES) == live(data)
+    assert scan_bytes(data, RULES)[0].consequences == ("the board rebooted: kernel time began again",)
+
+
 def test_a_replay_of_an_old_log_is_no_news_after_megabytes_either() -> None:
     data = LOGS[1] + healthy(60_000, 3000.0) + b"root@bbb:~# dmesg\n" + LOGS[1]
     assert scan_bytes(data, RULES) == scan_bytes(LOGS[1], RULES) == live(data)
@@ -163,5 +169,5 @@ def test_the_guilty_function_of_the_corpus_is_named() -> None:
     assert right / named >= GUILTY_SHARE, f"{right} of {named}"
 
 
-GUILTY_SHARE = 0.92
+GUILTY_SHARE = 0.97
 """A floor under what has been reached."""
