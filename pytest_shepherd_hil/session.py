@@ -23,7 +23,7 @@ from pytest_shepherd_hil.record import RunRecord
 from pytest_shepherd_hil.report.summary import RunSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
 
     from pytest_shepherd_hil.boards import BoardConfig
     from pytest_shepherd_hil.console.console import Console
@@ -300,7 +300,7 @@ class HilSession:
             if board.dead is None and "shell" in board.has:
                 board.shell.interrupt(headline)
 
-        self._interrupter.interrupt(headline, cut)
+        self._interrupter.interrupt(incident.id, headline, cut)
 
     # bringing the board back
 
@@ -339,9 +339,9 @@ class HilSession:
         """See :class:`~pytest_shepherd_hil.guard.block.Keeper`."""
         self.await_quiet()
 
-    def answered(self) -> None:
+    def answered(self, incidents: Iterable[int]) -> None:
         """See :class:`~pytest_shepherd_hil.guard.block.Keeper`."""
-        self._interrupter.answered()
+        self._interrupter.answered(incidents)
 
     def heal(self) -> None:
         """See :class:`~pytest_shepherd_hil.guard.block.Keeper`."""

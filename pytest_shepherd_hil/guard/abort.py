@@ -16,7 +16,7 @@ import pluggy
 from pytest_shepherd_hil.outcome import Failed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import FrameType
 
 __all__ = ["Interrupter", "TestAbortedError"]
@@ -69,7 +69,8 @@ class Interrupter:
         self._installed = False
         self._target: int | None = None
         self._shelter = frozenset(_file(module) for module in self.SHELTERED)
-        self._wanted = 0
+        self._wanted: int | None = None
+        self._answered: set[int] = set()
 
     def install(self) -> None:
         """Take over the signal. Only in the main thread can a test be interrupted; elsewhere nothing is done."""
@@ -90,6 +91,7 @@ class Interrupter:
         self._generation += 1
         self._raised = 0
         self._refused = 0
+        self._wanted = None
         self._ended.clear()
         self._armed = True
         try:
@@ -101,14 +103,20 @@ class Interrupter:
             if self._cutting.acquire(timeout=self.PATIENCE_S):
                 self._cutting.release()
 
-    def answered(self) -> None:
-        """The test has dealt with what it was being interrupted for, and goes on."""
-        self._generation += 1
+    def answered(self, incidents: Iterable[int]) -> None:
+        """The test has dealt with these incidents and goes on: they interrupt nothing any more.
 
-    def interrupt(self, reason: str, cut: Callable[[], None]) -> None:
+        When this returns, nobody is cutting off for them what the test may be waiting for.
+        """
+        self._answered.update(incidents)
+        if self._cutting.acquire(timeout=self.PATIENCE_S):
+            self._cutting.release()
+
+    def interrupt(self, incident: int, reason: str, cut: Callable[[], None]) -> None:
         """Stop the test that is armed now, if there is one. Returns at once.
 
         Args:
+            incident: id of the incident that it is stopped for.
             reason: what the exception says.
             cut: closes what the test may be waiting for in a place no exception leaves (the shell's channels);
                 called before each attempt.
@@ -116,17 +124,17 @@ class Interrupter:
         if not self._armed:
             return
         thread = threading.Thread(
-            target=self._pursue, args=(self._generation, reason, cut), name="hil-abort", daemon=True
+            target=self._pursue, args=(self._generation, incident, reason, cut), name="hil-abort", daemon=True
         )
         thread.start()
 
-    def _pursue(self, generation: int, reason: str, cut: Callable[[], None]) -> None:
+    def _pursue(self, generation: int, incident: int, reason: str, cut: Callable[[], None]) -> None:
         for _ in range(self.ATTEMPTS):
             with self._cutting:
-                if not self._armed or self._generation != generation:
+                if not self._armed or self._generation != generation or incident in self._answered:
                     return
                 cut()
-                self._wanted = generation
+                self._wanted = incident
             before = self._raised
             self._reason = reason
             if self._installed and self._target is not None:
@@ -139,7 +147,7 @@ class Interrupter:
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         __tracebackhide__ = True  # a debugger stops in the test
         del signum
-        if not self._armed or self._wanted != self._generation:
+        if not self._armed or self._wanted is None or self._wanted in self._answered:
             return
         if _in_any(frame, self._shelter) or (self._refused < self.PATIENCE_OF_MACHINERY and _in_machinery(frame)):
             self._refused += 1

@@ -9,6 +9,7 @@ from pytest_shepherd_hil.errors import HilError, MisuseError
 from pytest_shepherd_hil.guard.verdict import ExpectedMissingError, only_echo
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
 
     from pytest_shepherd_hil.guard.attribution import Window
@@ -25,8 +26,8 @@ class Keeper(Protocol):
     def settle(self) -> None:
         """Wait until everything that the kernel has printed so far has come out and been judged."""
 
-    def answered(self) -> None:
-        """The test has dealt with what it was being stopped for: stop it no more for that."""
+    def answered(self, incidents: Iterable[int]) -> None:
+        """The test has dealt with the incidents of these ids: stop it no more for them."""
 
     def heal(self) -> None:
         """Bring the board back.
@@ -114,7 +115,7 @@ class IncidentBlock:
         if not board_speaks or (wrong and error is not None):
             return False
         if fatal:
-            self._keeper.answered()
+            self._keeper.answered(self._expectation.seen)
             self._keeper.heal()
         if self._expectation.missing and not wrong:
             raise ExpectedMissingError(f"{self._expectation} did not happen within {self._timeout_s:g} s")

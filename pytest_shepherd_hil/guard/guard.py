@@ -100,9 +100,8 @@ class Guard:
             if died:
                 self._deaths.add(incident.id)
                 self._new_boot()
+                self._board_died(incident)  # before anybody is told that its report has ended
             last = self._windows[-1] if self._windows else None
-        if died:
-            self._board_died(incident)
         running = window is not None and window.end_line is None
         if died and not running and last is not None and last.end_line is None:
             self._stop_test(incident)  # it did not do it, but it cannot go on
