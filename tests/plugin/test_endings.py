@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from tests.suite import Suite
 
 WHERE = {
-    "setup": "@pytest.fixture\ndef stuck(board):\n    say()\n    time.sleep(60)\ndef test_it(stuck): pass\n",
-    "call": "def test_it(board):\n    say()\n    time.sleep(60)\n",
-    "shell": "def test_it(shell):\n    say()\n    shell.run('sleep 60', timeout_s=60)\n",
-    "teardown": "@pytest.fixture\ndef stuck(board):\n    yield\n    say(); time.sleep(60)\ndef test_it(stuck): pass\n",
+    "setup": "@pytest.fixture\ndef stuck(board):\n    say()\n    time.sleep(500)\ndef test_it(stuck): pass\n",
+    "call": "def test_it(board):\n    say()\n    time.sleep(500)\n",
+    "shell": "def test_it(shell):\n    say()\n    shell.run('sleep 500', timeout_s=500)\n",
+    "teardown": "@pytest.fixture\ndef stuck(board):\n    yield\n    say(); time.sleep(500)\ndef test_it(stuck): pass\n",
 }
 HEAD = """
 import os, pytest, time
@@ -99,7 +99,7 @@ def test_killed_run_leaves_no_board_behind_and_the_console_log_is_on_disk(
 
 
 def test_time_out_by_thread_leaves_the_evidence_that_was_there(suite: Suite) -> None:
-    source = "import time\ndef test_it(shell, console):\n    shell.run('true')\n    time.sleep(60)\n"
+    source = "import time\ndef test_it(shell, console):\n    shell.run('true')\n    time.sleep(500)\n"
     result = suite.run(source, "--timeout", "4", "--timeout-method", "thread")
     assert result.ret == 1
     (log,) = (suite.pytester.path / "hil-evidence").glob("*/console-sim01.log")
@@ -110,14 +110,13 @@ def test_time_out_by_signal_fails_the_test_and_the_run_goes_on(suite: Suite) -> 
     result = suite.run(
         """
         import pytest, time
-        @pytest.mark.timeout(2)
-        def test_hangs(shell): shell.run("sleep 60", timeout_s=60)
+        @pytest.mark.timeout(8)
+        def test_hangs(shell): shell.run("sleep 500", timeout_s=500)
         def test_next(shell): shell.run("true")
         """
     )
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["*Timeout*2*"])
-    assert result.duration < 20
+    result.stdout.fnmatch_lines(["*Timeout*8*"])
 
 
 def test_evidence_folder_that_cannot_be_made_is_one_clear_error(suite: Suite) -> None:
@@ -136,7 +135,7 @@ def test_hostile_names_stay_in_the_evidence_folder(suite: Suite) -> None:
         def test_it(board, name):
             board.hardware.uart_send("\\x1b]0;owned\\x07\\x1b[2J::error::no\\r\\n")
             board.hardware.panic()
-            time.sleep(30)
+            time.sleep(500)
         """
     )
     result.assert_outcomes(failed=3)
