@@ -27,6 +27,8 @@ from pytest_shepherd_hil.fixtures import (
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+CAPPED = pytest.StashKey[str]()
+"""What is to be said of ``-n auto``."""
 MISUSE = pytest.StashKey[str]()
 """What an xdist worker would have ended the run with as a usage error."""
 
@@ -55,7 +57,16 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int,
     """``-n auto``: no more xdist workers than boards."""
     count = yield
     names = options.wanted_boards(config)
-    return min(count, len(names)) if names else count
+    if not names or count <= len(names):
+        return count
+    words = f"-n auto starts {len(names)} xdist worker(s), not {count}: no more than there are boards"
+    config.stash[CAPPED] = f"hil: {words}"
+    return len(names)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say that there are fewer xdist workers than they would be without boards."""
+    return config.stash.get(CAPPED, None)
 
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
