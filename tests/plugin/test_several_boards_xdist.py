@@ -125,12 +125,13 @@ def test_auto_is_no_more_workers_than_boards(suite: Suite, board: str | None, mo
 
 def test_units_of_dist_stay_together_where_no_board_decides(suite: Suite) -> None:
     for name in ("a", "b", "c"):
-        suite.pytester.makepyfile(
-            **{
-                f"test_{name}": f"import pytest\n@pytest.mark.parametrize('n', range(3))\ndef test_{name}(note, n): pass\n"
-                f"def test_{name}_board(board, note): pass\n"
-            }
-        )
+        source = f"""
+            import pytest
+            @pytest.mark.parametrize("n", range(3))
+            def test_{name}(note, n): pass
+            def test_{name}_board(board, note): pass
+        """
+        suite.pytester.makepyfile(**{f"test_{name}": source})
     result = suite.again(*BOTH, "-n", "2", "--dist", "loadfile", board=None)
     result.assert_outcomes(passed=15)
     for name in ("a", "b", "c"):
