@@ -9,6 +9,7 @@ import pytest
 from pytest_shepherd_hil.options import MARKERS
 
 if TYPE_CHECKING:
+    from pytest_shepherd_hil.bench import Bench
     from pytest_shepherd_hil.board import Board
     from pytest_shepherd_hil.console.console import Console
     from pytest_shepherd_hil.logic.analyzer import LogicAnalyzer
@@ -16,11 +17,23 @@ if TYPE_CHECKING:
     from pytest_shepherd_hil.session import HilSession
     from pytest_shepherd_hil.shell import Shell
 
-SESSION: pytest.StashKey[HilSession] = pytest.StashKey()
+BENCH: pytest.StashKey[Bench] = pytest.StashKey()
 NO_BOARD = "needs a board: run pytest with --board NAME (pytest --hil-list-boards shows which there are)"
 MARKERS_FIXTURE = "_hil_markers"
+SESSION_FIXTURE = "_hil_session"
 
-__all__ = ["NO_BOARD", "SESSION", "board", "console", "hil_markers", "kernel_module", "logic", "needs_board", "shell"]
+__all__ = [
+    "BENCH",
+    "NO_BOARD",
+    "board",
+    "console",
+    "hil_markers",
+    "hil_session",
+    "kernel_module",
+    "logic",
+    "needs_board",
+    "shell",
+]
 
 
 def needs_board(item: pytest.Item) -> bool:
@@ -40,16 +53,23 @@ def _uses_our_board(item: pytest.Item) -> bool:
     return False
 
 
+@pytest.fixture(scope="session", name=SESSION_FIXTURE)
+def hil_session(request: pytest.FixtureRequest) -> HilSession:
+    """The session of the test's board: the only one, or, where there are several, the one that is its parameter."""
+    bench = request.config.stash.get(BENCH, None)
+    if bench is None:
+        pytest.skip(NO_BOARD)
+    return bench.session(getattr(request, "param", None))
+
+
 @pytest.fixture(scope="session")
-def board(request: pytest.FixtureRequest) -> Board:
+def board(_hil_session: HilSession) -> Board:
     """The board of ``--board``: open, watched, with its shell, console, analyzer, module and power.
 
-    It is a session's fixture, so that fixtures of any scope may ask it for ``board.shell`` and the like.
+    It is a session's fixture, so that fixtures of any scope may ask it for ``board.shell`` and the like. Where the run
+    has several boards, it and what uses it is set up for each of them.
     """
-    session = request.config.stash.get(SESSION, None)
-    if session is None:
-        pytest.skip(NO_BOARD)
-    return session.board_for_fixture()
+    return _hil_session.board_for_fixture()
 
 
 @pytest.fixture
@@ -60,10 +80,10 @@ def shell(board: Board) -> Shell:
 
 
 @pytest.fixture
-def console(board: Board, request: pytest.FixtureRequest) -> Console:
+def console(board: Board, _hil_session: HilSession) -> Console:
     """The kernel's console as of this test: ``expect``, ``send``, ``send_break``, ``lines``, ``kernel_time``."""
     _needs(board, "console", "console")
-    return request.config.stash[SESSION].console()
+    return _hil_session.console()
 
 
 @pytest.fixture
@@ -85,7 +105,7 @@ def kernel_module(board: Board) -> KernelModule:
 
 
 @pytest.fixture(name=MARKERS_FIXTURE)
-def hil_markers(board: Board, request: pytest.FixtureRequest) -> None:
+def hil_markers(board: Board, request: pytest.FixtureRequest, _hil_session: HilSession) -> None:
     """What the test's markers want done before it; it also makes the test one that needs a board."""
     from pytest_shepherd_hil.markers import module_reload, reload_module
 
@@ -93,7 +113,7 @@ def hil_markers(board: Board, request: pytest.FixtureRequest) -> None:
     if wanted is not None:
         _needs(board, "module", "module")
         _needs(board, "shell", "ssh")
-        reload_module(board, request.config.stash[SESSION], wanted)
+        reload_module(board, _hil_session, wanted)
 
 
 def _needs(board: Board, part: str, table: str) -> None:

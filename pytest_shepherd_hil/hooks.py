@@ -1,18 +1,19 @@
-"""pytest's hooks of a run that has a board: each is one call to its session."""
+"""pytest's hooks of a run that has boards: each is one call to the session of the test's board."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_shepherd_hil.errors import HilError
-from pytest_shepherd_hil.fixtures import needs_board
+from pytest_shepherd_hil.fixtures import SESSION_FIXTURE, needs_board
+from pytest_shepherd_hil.markers import marks_a_parameter
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from pytest_shepherd_hil.session import HilSession
+    from pytest_shepherd_hil.bench import Bench
 
 __all__ = ["HilHooks"]
 
@@ -20,29 +21,36 @@ __all__ = ["HilHooks"]
 class HilHooks:
     """Registered as a plugin where ``--board`` is given."""
 
-    def __init__(self, session: HilSession) -> None:
-        self._session = session
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
 
-    def pytest_report_header(self) -> str:
-        """Say which board the run uses."""
-        board = self._session.board_config
-        return f"hil: board {board.name}{f' ({board.description})' if board.description else ''}"
+    def pytest_report_header(self) -> list[str]:
+        """Say which boards the run uses."""
+        return [
+            f"hil: board {board.name}{f' ({board.description})' if board.description else ''}"
+            for board in self._bench.boards
+        ]
 
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_setupnodes(self, specs: list[Any]) -> None:
-        """One board serves one xdist worker; more of them would read each other's bytes."""
-        if len(specs) > 1:
-            raise pytest.UsageError(
-                f"{len(specs)} xdist workers with one board ({self._session.board_config.name}): "
-                "a board serves one worker; use -n 1 or -n 0"
-            )
+    @pytest.hookimpl(trylast=True)
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Where there are several boards, make a test that uses one once for each of them: ``test_it[bbb01]``."""
+        if not self._bench.several:
+            return
+        if needs_board(metafunc.definition) or marks_a_parameter(metafunc.definition):
+            if SESSION_FIXTURE not in metafunc.fixturenames:
+                metafunc.fixturenames.append(SESSION_FIXTURE)
+            names = self._bench.names
+            metafunc.parametrize(SESSION_FIXTURE, names, indirect=True, ids=names, scope="session")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
         """Guard a test's setup, whatever comes to need the board in it."""
         __tracebackhide__ = True
-        self._session.begin(item)
-        return (yield from self._session.guarded(item, "setup"))
+        session = self._bench.of(item)
+        if session is None:
+            return (yield)
+        session.begin(item)
+        return (yield from session.guarded(item, "setup"))
 
     @pytest.hookimpl(specname="pytest_runtest_setup")
     def pytest_hil_enter(self, item: pytest.Item) -> None:
@@ -51,7 +59,7 @@ class HilHooks:
         if not needs_board(item):
             return
         try:
-            self._session.enter(item)
+            self._bench.session_for(item).enter(item)
         except HilError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
 
@@ -59,18 +67,27 @@ class HilHooks:
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """Guard a test's body."""
         __tracebackhide__ = True
-        return (yield from self._session.guarded(item, "call"))
+        session = self._bench.of(item)
+        return (yield) if session is None else (yield from session.guarded(item, "call"))
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_pyfunc_call(self) -> bool | None:
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
         """Leave out the body of a test whose expected, fatal incident has come before it."""
-        return True if self._session.skips_body() else None
+        session = self._bench.of(pyfuncitem)
+        return True if session is not None and session.skips_body() else None
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
         """Guard a test's teardown; afterwards the board is brought back if need be."""
         __tracebackhide__ = True
-        return (yield from self._session.teardown(item))
+        session = self._bench.of(item)
+        result = (yield) if session is None else (yield from session.teardown(item))
+        return result
+
+    @pytest.hookimpl(trylast=True, specname="pytest_runtest_teardown")
+    def pytest_hil_leave(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        """A test's fixtures have ended; where the next test is for another board, end all that use this one."""
+        self._bench.leave(item, nextitem)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -78,7 +95,8 @@ class HilHooks:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """A board's failure is a failure, whatever an xfail mark says."""
         report = yield
-        message = self._session.failure(item, call.when)
+        session = self._bench.of(item)
+        message = session.failure(item, call.when) if session is not None else None
         if message is not None:
             report.outcome = "failed"
             report.longrepr = message
@@ -88,36 +106,22 @@ class HilHooks:
 
     @pytest.hookimpl(tryfirst=True, specname="pytest_sessionfinish")
     def pytest_hil_end_fixtures(self, session: pytest.Session, exitstatus: int) -> None:
-        """While there is a board: after Ctrl-C end the fixtures that are still set up; say what came late."""
+        """While there are boards: after Ctrl-C end the fixtures that are still set up; say what came late."""
         if exitstatus == pytest.ExitCode.INTERRUPTED:
-            self._session.tear_down_leftovers(session)
-        self._session.tell_late()
+            self._bench.tear_down_leftovers(session)
+        self._bench.tell_late()
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Close the board; what it did outside of any test fails the run."""
-        self._session.close()
-        summary = self._session.summary
-        output = getattr(session.config, "workeroutput", None)
-        if output is not None:
-            output["hil"] = summary.to_dict()
-        if summary.failed and session.exitstatus == pytest.ExitCode.OK:
+        """Close the boards; what they did outside of any test fails the run."""
+        self._bench.close()
+        if self._bench.summary().failed and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
-        """In xdist's controller: take over what a worker has to say at its end."""
-        output = getattr(node, "workeroutput", {})
-        if "hil" in output:
-            self._session.summary.merge(output["hil"])
-            for data in output["hil"]["late"]:
-                report = node.config.hook.pytest_report_from_serializable(config=node.config, data=data)
-                node.config.hook.pytest_runtest_logreport(report=report)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say what happened outside of tests, and where the evidence lies."""
-        self._session.summary.write(terminalreporter)
+        self._bench.summary().write(terminalreporter)
 
     def pytest_unconfigure(self) -> None:
-        """Close the board, also where the run broke off before its end."""
-        self._session.close()
+        """Close the boards, also where the run broke off before its end."""
+        self._bench.close()

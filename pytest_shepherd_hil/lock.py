@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pytest_shepherd_hil.boards import BoardConfig
 
-__all__ = ["BoardLock"]
+__all__ = ["BoardLock", "lock_keys"]
 
 _NOTE_BYTES = 4096
 
@@ -60,7 +60,7 @@ class BoardLock:
         self._say = say
         self._locks: list[int] = []
         self._folder = folder or Path(tempfile.gettempdir()) / "pytest-shepherd-hil-locks"
-        self._keys = _keys(config)
+        self._keys = lock_keys(config)
 
     @property
     def private(self) -> bool:
@@ -212,7 +212,8 @@ def _user() -> str:
         return f"uid {os.getuid()}"
 
 
-def _keys(config: BoardConfig) -> list[str]:
+def lock_keys(config: BoardConfig) -> list[str]:
+    """What a board is reached through, in words; nothing for one that is private to its run."""
     if config.own is not None:
         return []
     keys = []

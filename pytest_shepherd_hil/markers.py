@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-__all__ = ["ModuleReload", "apply_markers", "expectations", "module_reload", "reload_module"]
+__all__ = ["ModuleReload", "apply_markers", "expectations", "marks_a_parameter", "module_reload", "reload_module"]
 
 _MOST_CYCLES = 1_000_000
 
@@ -47,6 +47,17 @@ def apply_markers(item: pytest.Item) -> None:
     if names is not None and MARKERS_FIXTURE not in names:
         # a list of its own: the tests of one parametrized function share theirs
         item.fixturenames = [*names, MARKERS_FIXTURE]  # type: ignore[attr-defined]  # tests that are functions have it
+
+
+def marks_a_parameter(function: pytest.Item) -> bool:
+    """Whether a test function has a parameter with one of our markers: ``pytest.param(…, marks=…)``."""
+    for mark in function.iter_markers("parametrize"):
+        values = mark.kwargs.get("argvalues", mark.args[1] if len(mark.args) > 1 else ())
+        if isinstance(values, list | tuple):  # others may be read but once
+            marks = (one for value in values for one in getattr(value, "marks", ()))
+            if any(getattr(one, "name", None) in MARKERS for one in marks):
+                return True
+    return False
 
 
 def module_reload(item: pytest.Item) -> ModuleReload | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
 
-__all__ = ["MARKERS", "ON_INCIDENT", "add_options", "list_wanted", "wanted_board"]
+if TYPE_CHECKING:
+    import pytest
+
+__all__ = ["MARKERS", "ON_INCIDENT", "add_options", "list_wanted", "wanted_boards"]
 
 MARKERS = {
     "module_reload": (
@@ -20,7 +23,7 @@ MARKERS = {
 
 ON_INCIDENT = ("fail", "abort-run", "report")
 
-BOARD_HELP = "run the tests that need a board on board NAME of boards.toml"
+BOARD_HELP = "run the tests that need a board on board NAME of boards.toml; given several times: on each of them"
 BOARDS_HELP = "the file that describes the boards; default: the nearest boards.toml in the rootdir or above it"
 EVIDENCE_HELP = "folder for what is kept of each run and failure (default: hil-evidence in the rootdir)"
 RULES_HELP = "file of rules for the kernel console, on top of the packaged ones; see `shepherd-hil rules`"
@@ -65,19 +68,9 @@ def _seconds(text: str) -> float:
 _seconds.__name__ = "number of seconds"  # as argparse names what it is not
 
 
-def wanted_board(config: pytest.Config) -> str | None:
-    """The board of ``--board``; None without it.
-
-    Raises:
-        pytest.UsageError: there are several.
-    """
-    names: list[str] = list(dict.fromkeys(config.getoption("hil_board") or []))
-    if len(names) > 1:
-        raise pytest.UsageError(
-            f"--board was given {len(names)} times ({', '.join(names)}): one run uses one board so far; "
-            "run pytest once for each board"
-        )
-    return names[0] if names else None
+def wanted_boards(config: pytest.Config) -> list[str]:
+    """The boards of ``--board``, each once, in the order in which they were given."""
+    return list(dict.fromkeys(config.getoption("hil_board") or []))
 
 
 def list_wanted(config: pytest.Config) -> bool:

@@ -6,27 +6,33 @@ This module is imported in every pytest run of its environment, so it imports no
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_shepherd_hil import options
 from pytest_shepherd_hil.fixtures import (
+    BENCH,
     NO_BOARD,
-    SESSION,
     board,
     console,
     hil_markers,
+    hil_session,
     kernel_module,
     logic,
     needs_board,
     shell,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+CAPPED = pytest.StashKey[str]()
+"""What is to be said of ``-n auto``."""
 MISUSE = pytest.StashKey[str]()
 """What an xdist worker would have ended the run with as a usage error."""
 
-__all__ = ["board", "console", "hil_markers", "kernel_module", "logic", "shell"]
+__all__ = ["board", "console", "hil_markers", "hil_session", "kernel_module", "logic", "shell"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,16 +44,29 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers; with ``--board`` read boards.toml, so that a wrong name ends the run at once."""
     for text in options.MARKERS.values():
         config.addinivalue_line("markers", text)
-    name = options.wanted_board(config)
-    if name is None or options.list_wanted(config) or config.getoption("setupplan", False):
+    names = options.wanted_boards(config)
+    if not names or options.list_wanted(config) or config.getoption("setupplan", False):
         return
-    from pytest_shepherd_hil.hooks import HilHooks
-    from pytest_shepherd_hil.session import HilSession
-    from pytest_shepherd_hil.settings import chosen_board, run_options
+    from pytest_shepherd_hil.wiring import set_up
 
-    session = HilSession(config, chosen_board(config, name), run_options(config))
-    config.stash[SESSION] = session
-    config.pluginmanager.register(HilHooks(session), "shepherd_hil_hooks")
+    config.stash[BENCH] = set_up(config, names)
+
+
+@pytest.hookimpl(optionalhook=True, wrapper=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int, int]:
+    """``-n auto``: no more xdist workers than boards."""
+    count = yield
+    names = options.wanted_boards(config)
+    if not names or count <= len(names):
+        return count
+    words = f"-n auto starts {len(names)} xdist worker(s), not {count}: no more than there are boards"
+    config.stash[CAPPED] = f"hil: {words}"
+    return len(names)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say that there are fewer xdist workers than they would be without boards."""
+    return config.stash.get(CAPPED, None)
 
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
@@ -82,7 +101,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Without a board, skip what needs one: all of it for one reason, at one place."""
-    if SESSION not in item.config.stash and needs_board(item):
+    if BENCH not in item.config.stash and needs_board(item):
         pytest.skip(NO_BOARD)
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RunRecord"]
 
-_OUTSIDE = "(outside of tests)"
 _AROUND = 50
 """Lines of the console that are shown around what happened outside of tests."""
 
@@ -107,12 +106,13 @@ class RunRecord:
                 f"board {board.name} has no shell to write a fence with: each test ended with a pause of "
                 f"{Settling.SETTLE_S:g} s, and later words of it may be charged to the next"
             )
-        summary.warnings = dict(Counter(incident.title for incident in guard.warnings()))
+        summary.warnings = dict(Counter(incident.headline(board.name) for incident in guard.warnings()))
         if strays:
             folder = self._run.for_test("outside-of-tests")
             lines = board.log.lines(max(strays[0].first_line - _AROUND, 0), strays[-1].last_line + _AROUND)
-            folder.write(test=_OUTSIDE, log=board.log, lines=lines, incidents=strays, calls=(), capture=None)
-            summary.evidence[_OUTSIDE] = str(folder.folder)
+            outside = f"(outside of tests, board {board.name})"
+            folder.write(test=outside, log=board.log, lines=lines, incidents=strays, calls=(), capture=None)
+            summary.evidence[outside] = str(folder.folder)
         summary.problems = self._run.problems
         if board.log.disk_error is not None:
-            summary.problems.append(f"the console log is incomplete: {board.log.disk_error}")
+            summary.problems.append(f"board {board.name}: the console log is incomplete: {board.log.disk_error}")

@@ -9,15 +9,17 @@ import pytest
 
 from pytest_shepherd_hil.boards import find_boards_file, load_boards
 from pytest_shepherd_hil.errors import ConfigError
+from pytest_shepherd_hil.lock import lock_keys
 from pytest_shepherd_hil.options import ON_INCIDENT
 from pytest_shepherd_hil.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pytest_shepherd_hil.boards import BoardConfig, BoardsFile
 
-__all__ = ["RunOptions", "boards_file", "chosen_board", "evidence_root", "on_incident", "run_options"]
+__all__ = ["RunOptions", "boards_file", "chosen_boards", "evidence_root", "on_incident", "run_options"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +110,28 @@ def _setting(config: pytest.Config, name: str) -> tuple[Path | None, str]:
     return None, ""
 
 
-def chosen_board(config: pytest.Config, name: str) -> BoardConfig:
-    """The board called ``name``, with the rules of ``hil_rules`` before its own.
+def chosen_boards(config: pytest.Config, names: Sequence[str]) -> list[BoardConfig]:
+    """The boards of these names, with the rules of ``hil_rules`` before their own.
 
     Raises:
-        pytest.UsageError: there is no such board, no ``boards.toml``, or one of the files is faulty.
+        pytest.UsageError: there is no such board, no ``boards.toml``, one of the files is faulty, or two names are one
+            board.
     """
+    file = boards_file(config)
     try:
-        board = boards_file(config).board(name)
+        boards = [file.board(name) for name in names]
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from error
+    users: dict[str, str] = {}
+    for board in boards:
+        for key in lock_keys(board):
+            other = users.setdefault(key, board.name)
+            if other != board.name:
+                raise pytest.UsageError(
+                    f"--board {other} and --board {board.name} are one board: both are reached through {key}"
+                )
     path, source = _setting(config, "hil_rules")
-    return _with_rules(board, path, source)
+    return [_with_rules(board, path, source) for board in boards]
 
 
 def _with_rules(board: BoardConfig, path: Path | None, source: str) -> BoardConfig:

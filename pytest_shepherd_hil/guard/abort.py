@@ -16,7 +16,7 @@ import pluggy
 from pytest_shepherd_hil.outcome import Failed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Hashable, Iterable, Iterator
     from types import FrameType
 
 __all__ = ["Interrupter", "TestAbortedError"]
@@ -69,12 +69,12 @@ class Interrupter:
         self._installed = False
         self._target: int | None = None
         self._shelter = frozenset(_file(module) for module in self.SHELTERED)
-        self._wanted: int | None = None
-        self._answered: set[int] = set()
+        self._wanted: Hashable | None = None
+        self._answered: set[Hashable] = set()
 
     def install(self) -> None:
-        """Take over the signal. Only in the main thread can a test be interrupted; elsewhere nothing is done."""
-        if threading.current_thread() is not threading.main_thread():
+        """Take over the signal, once. Only in the main thread can a test be interrupted; elsewhere nothing is done."""
+        if self._installed or threading.current_thread() is not threading.main_thread():
             return
         self._previous = signal.signal(self.SIGNAL, self._on_signal)
         self._target = threading.get_ident()
@@ -103,7 +103,7 @@ class Interrupter:
             if self._cutting.acquire(timeout=self.PATIENCE_S):
                 self._cutting.release()
 
-    def answered(self, incidents: Iterable[int]) -> None:
+    def answered(self, incidents: Iterable[Hashable]) -> None:
         """The test has dealt with these incidents and goes on: they interrupt nothing any more.
 
         When this returns, nobody is cutting off for them what the test may be waiting for.
@@ -112,11 +112,11 @@ class Interrupter:
         if self._cutting.acquire(timeout=self.PATIENCE_S):
             self._cutting.release()
 
-    def interrupt(self, incident: int, reason: str, cut: Callable[[], None]) -> None:
+    def interrupt(self, incident: Hashable, reason: str, cut: Callable[[], None]) -> None:
         """Stop the test that is armed now, if there is one. Returns at once.
 
         Args:
-            incident: id of the incident that it is stopped for.
+            incident: says which incident it is stopped for: its board and its id.
             reason: what the exception says.
             cut: closes what the test may be waiting for in a place no exception leaves (the shell's channels);
                 called before each attempt.
@@ -128,7 +128,7 @@ class Interrupter:
         )
         thread.start()
 
-    def _pursue(self, generation: int, incident: int, reason: str, cut: Callable[[], None]) -> None:
+    def _pursue(self, generation: int, incident: Hashable, reason: str, cut: Callable[[], None]) -> None:
         for _ in range(self.ATTEMPTS):
             with self._cutting:
                 if not self._armed or self._generation != generation or incident in self._answered:

@@ -44,16 +44,29 @@ class RunSummary:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-    def merge(self, other: dict[str, Any]) -> None:
-        """Add what another process's summary says, as its :meth:`to_dict` gave it."""
-        self.late += other["late"]
-        self.strays += other["strays"]
-        self.reported += other["reported"]
-        self.broken += other["broken"]
-        self.notes += [note for note in other["notes"] if note not in self.notes]
-        self.problems += other["problems"]
-        self.warnings = dict(Counter(self.warnings) + Counter(other["warnings"]))
-        self.evidence.update(other["evidence"])
+    def merge(self, other: RunSummary) -> None:
+        """Add what another board's, or another process's, summary says."""
+        self.late += other.late
+        self.strays += other.strays
+        self.reported += other.reported
+        self.broken += other.broken
+        self.notes += [note for note in other.notes if note not in self.notes]
+        self.problems += [problem for problem in other.problems if problem not in self.problems]
+        self.warnings = dict(Counter(self.warnings) + Counter(other.warnings))
+        self.evidence.update(other.evidence)
+
+    def since(self, earlier: RunSummary) -> RunSummary:
+        """What has come since it was ``earlier``."""
+        return RunSummary(
+            late=self.late[len(earlier.late) :],
+            strays=self.strays[len(earlier.strays) :],
+            reported=self.reported[len(earlier.reported) :],
+            broken=self.broken[len(earlier.broken) :],
+            warnings=dict(Counter(self.warnings) - Counter(earlier.warnings)),
+            notes=self.notes[len(earlier.notes) :],
+            problems=self.problems[len(earlier.problems) :],
+            evidence={test: folder for test, folder in self.evidence.items() if earlier.evidence.get(test) != folder},
+        )
 
     def write(self, reporter: pytest.TerminalReporter) -> None:
         """Write the section ``hil`` of the terminal summary, where there is something to say."""

@@ -76,7 +76,7 @@ def test_incident_between_tests_fails_the_run_under_xdist_too(suite: Suite) -> N
     )
     result = suite.run("def test_one(shell): shell.run('true')\n", "-n", "1")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["outside of any test: kernel oops, then panic: *", "  (outside of tests)"])
+    result.stdout.fnmatch_lines(["outside of any test: kernel oops, then panic: *", "  (outside of tests, board *)"])
 
 
 @pytest.mark.parametrize("board", [None, "sim01"])

@@ -238,7 +238,7 @@ def test_incident_between_two_tests_fails_the_run_and_neither_test(suite: Suite)
     result = suite.run("def test_first(shell): pass\ndef test_second(shell): shell.run('true')\n")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["outside of any test: kernel oops, then panic: *", "  (outside of tests)"])
+    result.stdout.fnmatch_lines(["outside of any test: kernel oops, then panic: *", "  (outside of tests, board *)"])
 
 
 def test_console_that_is_unplugged_fails_the_test_that_runs(suite: Suite) -> None:

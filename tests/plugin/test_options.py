@@ -121,12 +121,11 @@ def test_list_shows_each_board_what_it_has_and_who_uses_it(suite: Suite) -> None
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--board", "sim-cma"], "*--board was given 2 times (sim01, sim-cma)*"),
         (["-n", "2"], "*2 xdist workers with one board (sim01)*"),
         (["--dist", "load", "--tx", "2*popen"], "*2 xdist workers with one board (sim01)*"),
     ],
 )
-def test_one_run_uses_one_board_and_one_worker(suite: Suite, options: list[str], message: str) -> None:
+def test_one_board_is_for_one_worker(suite: Suite, options: list[str], message: str) -> None:
     result = suite.run(USES_BOARD, *options)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([message])

@@ -1,0 +1,113 @@
+"""xdist's controller: which worker holds which boards, and what the workers tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_shepherd_hil.report.progress import show_progress
+from pytest_shepherd_hil.report.summary import RunSummary
+from pytest_shepherd_hil.workers.worker import CHANNEL, HELD
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_shepherd_hil.bench import Bench
+    from pytest_shepherd_hil.workers.node import Node
+    from pytest_shepherd_hil.workers.scheduling import BoardScheduling
+
+__all__ = ["ControllerHooks"]
+
+
+class _Worker:
+    """What is known of a worker. Its messages come in a thread of execnet's.
+
+    Attributes:
+        held: the boards that it holds.
+        tests: for which board each test is that it has collected; empty until it has.
+        summary: what it has to say at the end, as far as it has told.
+    """
+
+    def __init__(self, config: pytest.Config, held: list[str]) -> None:
+        self.held = held
+        self.tests: list[str | None] = []
+        self.summary = RunSummary()
+        self._config = config
+
+    def on_message(self, message: tuple[str, Any]) -> None:
+        kind, what = message
+        if kind == "say":
+            show_progress(self._config, what)
+        elif kind == "tests":
+            self.tests = what
+        elif kind == "news":
+            self.summary.merge(RunSummary(**what))
+
+
+class ControllerHooks:
+    """Registered where pytest-xdist is there and ``--board`` is given.
+
+    Args:
+        config: pytest's.
+        bench: the boards of the run; the controller itself opens none of them.
+    """
+
+    def __init__(self, config: pytest.Config, bench: Bench) -> None:
+        self._config = config
+        self._bench = bench
+        self._free: list[list[str]] = []
+        self._workers: dict[Node, _Worker] = {}
+
+    def pytest_xdist_setupnodes(self, specs: Sequence[object]) -> None:
+        """Share the boards out to the workers.
+
+        Raises:
+            pytest.UsageError: there are more workers than boards, or each is to run all tests.
+        """
+        names = self._bench.names
+        if len(specs) > len(names):
+            most = f"-n {len(names)} or fewer" if len(names) > 1 else "-n 1"
+            boards = f"{len(names)} boards" if len(names) > 1 else "one board"
+            raise pytest.UsageError(
+                f"{len(specs)} xdist workers with {boards} ({', '.join(names)}): a board serves one worker; "
+                f"use {most}, -n auto, which takes no more workers than there are boards, or -n 0"
+            )
+        if len(specs) > 1 and self._config.getoption("dist") == "each":
+            raise pytest.UsageError(
+                "--dist each has every worker run all tests, but a board is one worker's; leave it out: "
+                "a test that uses a board runs on each --board anyway"
+            )
+        self._free = [names[number :: len(specs)] for number in range(len(specs))]
+
+    def pytest_configure_node(self, node: Node) -> None:
+        """A worker is about to start: give it boards that no other has, those of a dead one if it takes its place."""
+        worker = self._workers[node] = _Worker(self._config, self._free.pop(0))
+        channel = node.gateway.newchannel()
+        channel.setcallback(worker.on_message)
+        node.workerinput[HELD] = worker.held
+        node.workerinput[CHANNEL] = channel
+
+    def pytest_testnodedown(self, node: Node) -> None:
+        """A worker has ended, or has died: its boards are free; take over what it has to say at its end."""
+        worker = self._workers.pop(node, None)
+        if worker is None:  # xdist tells it twice after Ctrl-C
+            return
+        self._free.append(worker.held)
+        self._bench.summary_of_others.merge(worker.summary)
+        for data in worker.summary.late:
+            report = self._config.hook.pytest_report_from_serializable(config=self._config, data=data)
+            self._config.hook.pytest_runtest_logreport(report=report)
+
+    def pytest_xdist_make_scheduler(self, config: pytest.Config) -> BoardScheduling | None:
+        """Where there are several workers, each test goes to the one that has its board."""
+        if len(self._workers) < 2:
+            return None
+        from pytest_shepherd_hil.workers.scheduling import BoardScheduling
+
+        return BoardScheduling(
+            config,
+            numnodes=len(self._workers),
+            held=lambda node: self._workers[node].held,
+            tests=lambda node: self._workers[node].tests,
+        )

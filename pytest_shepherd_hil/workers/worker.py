@@ -1,0 +1,88 @@
+"""An xdist worker: what it tells the controller besides its tests' reports."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_shepherd_hil.bench import board_of
+from pytest_shepherd_hil.report.summary import RunSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from pytest_shepherd_hil.bench import Bench
+
+__all__ = ["CHANNEL", "HELD", "WorkerHooks", "WorkerLine", "worker_input"]
+
+CHANNEL = "hil_channel"
+"""Key of ``workerinput``: an execnet channel to the controller."""
+HELD = "hil_boards"
+"""Key of ``workerinput``: the names of the boards that the worker holds."""
+
+
+def worker_input(config: pytest.Config) -> dict[str, Any] | None:
+    """What the controller has told an xdist worker; None in any other process."""
+    found: dict[str, Any] | None = getattr(config, "workerinput", None)
+    return found
+
+
+class WorkerLine:
+    """The line to the controller. What is sent has arrived before any later event of the worker.
+
+    Args:
+        channel: of execnet.
+    """
+
+    def __init__(self, channel: Any) -> None:
+        self._channel = channel
+        self._sent = RunSummary()
+
+    def say(self, text: str) -> None:
+        """Show a line of progress on the controller's terminal."""
+        self._send("say", text)
+
+    def tests(self, boards: list[str | None]) -> None:
+        """Tell for which board each test that was collected is, in their order."""
+        self._send("tests", boards)
+
+    def sum_up(self, summary: RunSummary) -> None:
+        """Have the controller keep what is to be said at the end, as far as it is news."""
+        news = summary.since(self._sent)
+        if news != RunSummary():
+            self._send("news", news.to_dict())
+            self._sent.merge(news)
+
+    def _send(self, kind: str, what: object) -> None:
+        with contextlib.suppress(OSError):  # the controller has gone; the run is ending
+            self._channel.send((kind, what))
+
+
+class WorkerHooks:
+    """Registered in an xdist worker of a run with boards.
+
+    Args:
+        bench: the boards that the worker holds.
+        line: to the controller.
+    """
+
+    def __init__(self, bench: Bench, line: WorkerLine) -> None:
+        self._bench = bench
+        self._line = line
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Before xdist tells which tests there are, tell for which boards."""
+        self._line.tests([board_of(item) for item in session.items])
+
+    def pytest_runtest_logfinish(self) -> None:
+        """A test is over: if the worker dies in the next one, what is known so far is not lost."""
+        self._line.sum_up(self._bench.summary())
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self) -> Generator[None, None, None]:
+        """The boards are closed: say what is left to be said."""
+        yield
+        self._line.sum_up(self._bench.summary())
