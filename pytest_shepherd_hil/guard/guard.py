@@ -149,9 +149,9 @@ class Guard:
 
     def _trusted_time(self, incident: Incident) -> float | None:
         """Its kernel time, unless time has gone back by more than two processors do: then it is another boot's."""
-        for line in self._log.lines(self._looked, incident.first_line):
-            if line.kernel_time_s is not None:
-                self._newest_s = max(self._newest_s or 0.0, line.kernel_time_s)
+        newest_s = self._log.newest_time_s(self._looked, incident.first_line)
+        if newest_s is not None:
+            self._newest_s = max(self._newest_s or 0.0, newest_s)
         self._looked = max(self._looked, incident.first_line)
         time_s = incident.kernel_time_s
         if time_s is None or (self._newest_s is not None and time_s < self._newest_s - self.DISORDER_S):
