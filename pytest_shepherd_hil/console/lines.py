@@ -85,26 +85,30 @@ class LineBlock(Sequence[ConsoleLine]):
 
     @property
     def lines(self) -> list[ConsoleLine]:
-        """Each of them."""
-        if self._lines is None:
-            self._lines = [
+        """Each of them. For any thread."""
+        pieces, data = self._pieces, self.data
+        lines = self._lines  # only after the others: another thread may be making them
+        if lines is None:
+            lines = [
                 ConsoleLine(parse_line(raw, number), raw, self.time_ns, offset)
-                for number, (offset, raw) in enumerate(self._pieces or self._cut(), self.first)
+                for number, (offset, raw) in enumerate(pieces or self._cut(data), self.first)
             ]
+            self._lines = lines
             self._pieces, self.data = (), b""
-        return self._lines
+        return lines
 
     @property
     def newest_time_s(self) -> float | None:
         """The kernel time of the last of them."""
-        if self._lines is not None or not self.data:
-            return self.lines[-1].kernel_time_s if self._count else None
-        begin = self.data.rfind(b"\n", 0, len(self.data) - 1) + 1
-        return parse_line(self.data[begin:].rstrip(), 0).kernel_time_s
+        data = self.data
+        if not data:
+            return self.lines[-1].kernel_time_s
+        begin = data.rfind(b"\n", 0, len(data) - 1) + 1
+        return parse_line(data[begin:].rstrip(), 0).kernel_time_s
 
-    def _cut(self) -> list[tuple[int, bytes]]:
+    def _cut(self, data: bytes) -> list[tuple[int, bytes]]:
         found, offset = [], self.offset
-        for raw in self.data.split(b"\n")[:-1]:
+        for raw in data.split(b"\n")[:-1]:
             found.append((offset, raw.rstrip(b"\r")))
             offset += len(raw) + 1
         return found
@@ -130,7 +134,7 @@ class LineStore:
 
     _SPARE = 1024
     """So many blocks that are no longer kept are taken out at once."""
-    _MANY = 8
+    _FEW = 8
 
     def __init__(self, keep_lines: int, keep_bytes: int) -> None:
         self._keep_lines = keep_lines
@@ -180,7 +184,7 @@ class LineStore:
         while at < len(self._blocks) and self._blocks[at].first < until:
             block = self._blocks[at]
             at += 1
-            if since <= block.first and block.end <= until and len(block) >= self._MANY:
+            if since <= block.first and block.end <= until and len(block) > self._FEW:
                 times.append(block.newest_time_s)
             else:
                 times += [line.kernel_time_s for line in block.lines if since <= line.number < until]

@@ -27,7 +27,7 @@ class Transcript:
 
     def __init__(self, keep: int) -> None:
         self._keep = keep
-        self._size = max(min(self.PIECE, keep // 8), 1)
+        self._size = max(min(self.PIECE, keep // 16), 1)
         self._lock = threading.Lock()
         self._pieces: list[str] = []
         self._starts: list[int] = []

@@ -12,9 +12,10 @@ from pytest_shepherd_hil.kernel.lines import parse_line
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_shepherd_hil.console.log import ConsoleLine, ConsoleLog
+    from pytest_shepherd_hil.console.lines import ConsoleLine, LineBlock
+    from pytest_shepherd_hil.console.log import ConsoleLog
     from pytest_shepherd_hil.console.port import Port
-    from pytest_shepherd_hil.kernel.detector import Detector
+    from pytest_shepherd_hil.kernel.live import LiveDetector
     from pytest_shepherd_hil.kernel.incident import Incident
 
 __all__ = ["Watch"]
@@ -28,7 +29,8 @@ class Watch:
         log: where they go to.
         detector: judges each line; used by this watch's thread only.
         on_incident: called in the watch's thread for each incident, also for one that has changed.
-        on_line: called in the watch's thread for each line, after it has been judged.
+        on_line: called in the watch's thread for each line, after it has been judged; in a flood of healthy lines only
+            where one of them may be ours.
         on_lost: called in the watch's thread, once, if the port goes away.
     """
 
@@ -38,12 +40,16 @@ class Watch:
     """A report that is silent for so long has been cut off."""
     SETTLE_S = 0.25
     """How long a panic may take to follow an Oops that has ended."""
+    FLOOD_LINES = 16
+    """Of so many lines in one read it is looked first whether there is anything in them at all."""
+    OURS = b"hil: "
+    """All that we write to a kernel's log has it."""
 
     def __init__(
         self,
         port: Port,
         log: ConsoleLog,
-        detector: Detector,
+        detector: LiveDetector,
         on_incident: Callable[[Incident], None],
         on_line: Callable[[ConsoleLine], None],
         on_lost: Callable[[PortLostError], None],
@@ -95,13 +101,19 @@ class Watch:
             now_ns = time.monotonic_ns()
             if chunk:
                 last_ns = now_ns
-                for line in self._log.append(chunk, now_ns):
-                    self._hand_on(self._detector.feed(line.line))
-                    self._on_line(line)
+                self._judge(self._log.append(chunk, now_ns))
             elif self._detector.pending:
                 silent_s = (now_ns - last_ns) / 1e9
                 if silent_s >= (self.SETTLE_S if self._detector.settling else self.CUT_S):
                     self._close_report()
+
+    def _judge(self, lines: LineBlock) -> None:
+        if len(lines) >= self.FLOOD_LINES and lines.data and self.OURS not in lines.data:
+            if self._detector.pass_over(lines.data):
+                return
+        for line in lines:
+            self._hand_on(self._detector.feed(line.line))
+            self._on_line(line)
 
     def _close_report(self) -> None:
         """The board has fallen silent in the middle of a report: take what there is, half a line too."""

@@ -9,7 +9,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from pytest_shepherd_hil.console.log import ConsoleLine, ConsoleLog, Wakeup
+from pytest_shepherd_hil.console.lines import ConsoleLine
+from pytest_shepherd_hil.console.log import ConsoleLog, Wakeup
 from pytest_shepherd_hil.errors import HilError
 
 if TYPE_CHECKING:
