@@ -7,7 +7,6 @@ import select
 import time
 from typing import TYPE_CHECKING
 
-from pytest_shepherd_hil.console.lines import ConsoleLine
 from pytest_shepherd_hil.console.log import ConsoleLog, Wakeup
 from pytest_shepherd_hil.errors import BoardDeadError, ConsoleError
 from pytest_shepherd_hil.text import printable
@@ -15,6 +14,7 @@ from pytest_shepherd_hil.text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pytest_shepherd_hil.console.lines import ConsoleLine
     from pytest_shepherd_hil.console.port import Port
 
 __all__ = ["Console"]

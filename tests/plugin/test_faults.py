@@ -238,7 +238,7 @@ def test_a_panic_within_a_panic_is_one_failure(suite: Suite) -> None:
         def test_panics(board):
             board.hardware.panic()
             for _ in range(3):
-                board.hardware.printk("Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000b", level=0)
+                board.hardware.printk("Kernel panic - not syncing: Attempted to kill init! exitcode=0xb", 0)
                 board.hardware.printk("Unable to handle kernel NULL pointer dereference at virtual address 00000004", 0)
                 time.sleep(0.3)
             time.sleep(60)
