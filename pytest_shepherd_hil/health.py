@@ -77,9 +77,8 @@ class Health:
             if self._keep_dead and harm.fatal:
                 self._give_up(f"board {self._board.name} is left as it died (--hil-keep-dead): {headline}")
                 return found
-            self._guard.healed()
             try:
-                recover(self._board, harm, self._say)
+                recover(self._board, harm, self._say, self._guard.healed)
             except RecoveryError as error:
                 self._give_up(str(error))
                 return found

@@ -44,7 +44,7 @@ class _Way:
     timeout_s: float
 
 
-def recover(board: Board, incident: Incident, say: Callable[[str], None]) -> None:
+def recover(board: Board, incident: Incident, say: Callable[[str], None], begins: Callable[[], None]) -> None:
     """Restart a board and wait until it is fit for the next test.
 
     A kernel that has announced its own reboot, or is rebooting, is waited for. Else a dead one is told to with BREAK
@@ -55,6 +55,7 @@ def recover(board: Board, incident: Incident, say: Callable[[str], None]) -> Non
         board: the board.
         incident: what happened to it.
         say: shows a line of progress to the user.
+        begins: told whenever the board is about to be restarted, which mends what has happened so far.
 
     Raises:
         RecoveryError: no way worked within its time.
@@ -64,6 +65,7 @@ def recover(board: Board, incident: Incident, say: Callable[[str], None]) -> Non
     tried: list[str] = []
     for way in _ways(board, incident, reason):
         say(f"{board.name}: {way.progress}")
+        begins()
         try:
             way.start()
             board.restarted(way.timeout_s, way.cause)

@@ -7,13 +7,14 @@ import select
 import time
 from typing import TYPE_CHECKING
 
-from pytest_shepherd_hil.console.log import ConsoleLine, ConsoleLog, Wakeup
+from pytest_shepherd_hil.console.log import ConsoleLog, Wakeup
 from pytest_shepherd_hil.errors import BoardDeadError, ConsoleError
 from pytest_shepherd_hil.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pytest_shepherd_hil.console.lines import ConsoleLine
     from pytest_shepherd_hil.console.port import Port
 
 __all__ = ["Console"]
@@ -34,6 +35,10 @@ class Console:
 
     NUDGE_AFTER_S = 0.3
     NUDGE_EVERY_S = 1.0
+    FLOOD_CHARS = 4096
+    BREATH_S = 0.01
+    """Where more than :data:`FLOOD_CHARS` came since the last look, the next waits so long: each look costs the reader
+    time, and what floods in meanwhile is then searched at once."""
 
     def __init__(
         self,
@@ -72,6 +77,7 @@ class Console:
         compiled = re.compile(pattern, re.MULTILINE) if isinstance(pattern, str) else pattern
         deadline = time.monotonic() + timeout_s
         scanned = self._cursor
+        seen = self._log.end
         next_nudge = time.monotonic() + self.NUDGE_AFTER_S if self._nudge is not None else deadline
         wakeup = Wakeup()
         self._log.subscribe(wakeup)
@@ -93,7 +99,12 @@ class Console:
                     self._nudge(deadline - now)
                     next_nudge = time.monotonic() + self.NUDGE_EVERY_S
                     continue
-                select.select([wakeup], [], [], max(min(deadline, next_nudge) - now, 0.0))
+                flood = scanned - seen > self.FLOOD_CHARS
+                seen = scanned
+                if flood:
+                    time.sleep(min(self.BREATH_S, max(deadline - now, 0.0)))
+                else:
+                    select.select([wakeup], [], [], max(min(deadline, next_nudge) - now, 0.0))
         finally:
             self._log.unsubscribe(wakeup)
             wakeup.close()

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from pytest_shepherd_hil.console.port import PortLostError, SerialPort
 from pytest_shepherd_hil.console.watch import Watch
 from pytest_shepherd_hil.errors import ConsoleError, HilError
-from pytest_shepherd_hil.kernel.detector import Detector
+from pytest_shepherd_hil.kernel.live import LiveDetector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_shepherd_hil.boards import ConsoleConfig
-    from pytest_shepherd_hil.console.log import ConsoleLine, ConsoleLog
+    from pytest_shepherd_hil.console.lines import ConsoleLine
+    from pytest_shepherd_hil.console.log import ConsoleLog
     from pytest_shepherd_hil.kernel.incident import Incident
     from pytest_shepherd_hil.kernel.rules import Rules
 
@@ -56,7 +57,7 @@ class Link:
         self._on_line = on_line
         self._on_lost = on_lost
         self._break_sender = break_sender
-        self._detector = Detector(rules)
+        self._detector = LiveDetector(rules)
         self._port: SerialPort | None = None
         self._watch: Watch | None = None
 

@@ -8,13 +8,12 @@ import os
 import re
 import threading
 import time
-from collections import deque
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from typing import TYPE_CHECKING
 
-from pytest_shepherd_hil.kernel.lines import Line, LineSplitter, parse_line
+from pytest_shepherd_hil.console.lines import ConsoleLine, LineBlock, LineStore
+from pytest_shepherd_hil.console.transcript import Transcript
+from pytest_shepherd_hil.kernel.lines import LineSplitter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,42 +22,6 @@ __all__ = ["ConsoleLine", "ConsoleLog", "Wakeup"]
 
 _LINE_END = re.compile(r"(?<!\r)\r+\n")
 _MOST_RETURNS = 16
-
-
-@dataclass(slots=True, frozen=True)
-class ConsoleLine:
-    """One line of a console, as it came and as it was understood."""
-
-    line: Line
-    raw: bytes
-    """Its bytes without the line end."""
-    time_ns: int
-    """Host time at which its end was read: ``time.monotonic_ns()``."""
-    offset: int
-    """Where its first byte is in the console log."""
-
-    @property
-    def number(self) -> int:
-        """Which line of the console log it is, from 0."""
-        return self.line.number
-
-    @property
-    def text(self) -> str:
-        """The whole line as text; bytes that are not UTF-8 are replaced."""
-        return self.line.text
-
-    @property
-    def message(self) -> str:
-        """The line without the kernel's prefix."""
-        return self.line.message
-
-    @property
-    def kernel_time_s(self) -> float | None:
-        """The kernel's time stamp, seconds since boot; None where it printed none."""
-        return self.line.kernel_time_s
-
-    def __str__(self) -> str:
-        return self.text
 
 
 class Wakeup:
@@ -98,15 +61,14 @@ class ConsoleLog:
     :data:`KEEP_BYTES` of them, and :data:`KEEP_TEXT` characters; the file has everything.
 
     Args:
-        path: file for the raw bytes, made anew; beside it ``PATH.times`` gets one line for each console line:
-            its number, the offset of its first byte, monotonic ns and wall clock. None keeps the log in memory only.
+        path: file for the raw bytes, made anew; beside it ``PATH.times`` gets one line for each read that ended lines
+            of the console: the number of the first of them, the offset of its first byte, monotonic ns and wall clock.
+            None keeps the log in memory only.
     """
 
     KEEP_LINES = 200_000
     KEEP_BYTES = 64 << 20
     KEEP_TEXT = 8 << 20
-    OVERLAP = 4096
-    """A pattern that spans several lines is found if it is no longer than this many characters."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
@@ -117,16 +79,10 @@ class ConsoleLog:
         self._lock = threading.Lock()
         self._splitter = LineSplitter()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._lines: deque[ConsoleLine] = deque()
-        self._lines_bytes = 0
-        self._count = 0
+        self._store = LineStore(self.KEEP_LINES, self.KEEP_BYTES)
+        self._transcript = Transcript(self.KEEP_TEXT)
         self._size = 0
-        self._text = ""
-        self._text_start = 0
-        self._unjoined: list[str] = []
         self._returns = ""
-        self._characters = 0
-        self._kernel_time_s: float | None = None
         self._last_ns: int | None = None
         self._waiting: list[Wakeup] = []
         self._raw = self._times = -1
@@ -138,59 +94,39 @@ class ConsoleLog:
             except OSError as error:
                 self.disk_error = error
 
-    def append(self, chunk: bytes, time_ns: int) -> list[ConsoleLine]:
+    def append(self, chunk: bytes, time_ns: int) -> LineBlock:
         """Record bytes that were read at host time ``time_ns`` (monotonic); returns the lines that they ended."""
         with self._lock:
-            new: list[ConsoleLine] = []
-            for offset, raw in self._splitter.feed_at(chunk):
-                line = ConsoleLine(parse_line(raw, self._count), raw, time_ns, offset)
-                self._count += 1
-                if line.kernel_time_s is not None:
-                    self._kernel_time_s = line.kernel_time_s
-                new.append(line)
+            offset = self._splitter.start
+            whole = self._splitter.take_whole(chunk)
+            pieces = self._splitter.feed_at(chunk) if whole is None else ()
+            new = LineBlock(self._store.count, offset, whole or b"", time_ns, pieces)
+            if new:
+                self._store.append(new)
             self._size += len(chunk)
             self._last_ns = time_ns
-            self._keep(new)
-            text = self._decode(chunk)
-            self._unjoined.append(text)
-            self._characters += len(text)
-            if self._characters - self._text_start > self.KEEP_TEXT + self.KEEP_TEXT // 8:
-                drop = len(self._join()) - self.KEEP_TEXT
-                self._text = self._text[drop:]
-                self._text_start += drop
-            index = [f"{line.number}\t{line.offset}\t{time_ns}\t{self.wall(time_ns).isoformat()}\n" for line in new]
-            self._write(chunk, "".join(index).encode())
+            self._transcript.append(self._decode(chunk))
+            index = f"{new.first}\t{new.offset}\t{time_ns}\t{self.wall(time_ns).isoformat()}\n" if new else ""
+            self._write(chunk, index.encode())
             for waiting in self._waiting:
                 waiting.set()
         return new
-
-    def _keep(self, new: list[ConsoleLine]) -> None:
-        lines = self._lines
-        lines.extend(new)
-        self._lines_bytes += sum(len(line.raw) for line in new)
-        while lines and (len(lines) > self.KEEP_LINES or self._lines_bytes > self.KEEP_BYTES):
-            self._lines_bytes -= len(lines.popleft().raw)
 
     def _decode(self, chunk: bytes) -> str:
         """The chunk as text in which LF alone ends a line, so that ``$`` matches there; CRs wait for what follows."""
         text = self._returns + self._decoder.decode(chunk)
         kept = text.rstrip("\r")
         self._returns = text[len(kept) :][-_MOST_RETURNS:]
-        return _LINE_END.sub("\n", kept)
-
-    def _join(self) -> str:
-        """The text in memory; joined only when somebody looks at it."""
-        if self._unjoined:
-            self._text += "".join(self._unjoined)
-            self._unjoined.clear()
-        return self._text
+        simple = kept.replace("\r\n", "\n")
+        return simple if "\r\n" not in simple else _LINE_END.sub("\n", kept)
 
     def _write(self, chunk: bytes, index: bytes) -> None:
         if self._raw < 0 or self.disk_error is not None:
             return
         try:
             _write_all(self._raw, chunk)
-            _write_all(self._times, index)
+            if index:
+                _write_all(self._times, index)
         except OSError as error:
             self.disk_error = error
 
@@ -198,7 +134,7 @@ class ConsoleLog:
     def count(self) -> int:
         """Number of complete lines so far."""
         with self._lock:
-            return self._count
+            return self._store.count
 
     @property
     def size(self) -> int:
@@ -209,14 +145,18 @@ class ConsoleLog:
     @property
     def end(self) -> int:
         """Number of characters so far: a cursor for :meth:`search`."""
-        with self._lock:
-            return self._characters
+        return self._transcript.end
 
     @property
     def kernel_time_s(self) -> float | None:
         """The newest kernel time stamp seen, seconds since boot."""
         with self._lock:
-            return self._kernel_time_s
+            return self._store.kernel_time_s
+
+    def newest_time_s(self, since: int, until: int) -> float | None:
+        """The greatest kernel time on the lines numbered ``since`` to ``until`` (not included), about."""
+        with self._lock:
+            return self._store.newest_time_s(since, until)
 
     @property
     def last_ns(self) -> int | None:
@@ -233,22 +173,15 @@ class ConsoleLog:
     def lines(self, since: int = 0, until: int | None = None) -> list[ConsoleLine]:
         """The lines numbered ``since`` to ``until`` (not included), as far as they are still in memory."""
         with self._lock:
-            oldest = self._count - len(self._lines)
-            start = max(since - oldest, 0)
-            stop = len(self._lines) if until is None else min(max(until - oldest, 0), len(self._lines))
-            if start < len(self._lines) - stop:
-                return list(islice(self._lines, start, stop))
-            # counted from the nearer end: the newest lines are asked for again and again
-            back = list(islice(reversed(self._lines), len(self._lines) - stop, len(self._lines) - min(start, stop)))
-            return back[::-1]
+            return self._store.between(since, self._store.count if until is None else until)
 
     def tail(self, lines: int) -> list[ConsoleLine]:
         """The newest lines."""
         with self._lock:
-            return list(islice(reversed(self._lines), lines))[::-1]
+            return self._store.between(self._store.count - lines, self._store.count)
 
     def search(self, pattern: re.Pattern[str], cursor: int, scanned: int) -> tuple[re.Match[str] | None, int, int]:
-        """Look for ``pattern`` in what came after ``cursor``.
+        """Look for ``pattern`` in what came after ``cursor``; it is found if it is no longer than 4096 characters.
 
         Args:
             cursor: character position from which on a match may begin.
@@ -257,20 +190,11 @@ class ConsoleLog:
         Returns:
             The match or None, the cursor after it (or ``cursor``), and the new ``scanned``.
         """
-        with self._lock:
-            text = self._join()
-            text_start = self._text_start
-            begin = max(cursor, scanned - self.OVERLAP) - text_start
-            match = pattern.search(text, max(begin, 0))
-            if match is None:
-                return None, cursor, text_start + len(text)
-            end = text_start + match.end()
-            return match, end, end
+        return self._transcript.search(pattern, cursor, scanned)
 
     def text_since(self, cursor: int) -> str:
         """Everything after the character position ``cursor``, as far as it is still in memory."""
-        with self._lock:
-            return self._join()[max(cursor - self._text_start, 0) :]
+        return self._transcript.since(cursor)
 
     def wall(self, time_ns: int) -> datetime:
         """The wall clock (UTC) at a monotonic time."""

@@ -12,10 +12,11 @@ from pytest_shepherd_hil.kernel.lines import parse_line
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_shepherd_hil.console.log import ConsoleLine, ConsoleLog
+    from pytest_shepherd_hil.console.lines import ConsoleLine, LineBlock
+    from pytest_shepherd_hil.console.log import ConsoleLog
     from pytest_shepherd_hil.console.port import Port
-    from pytest_shepherd_hil.kernel.detector import Detector
     from pytest_shepherd_hil.kernel.incident import Incident
+    from pytest_shepherd_hil.kernel.live import LiveDetector
 
 __all__ = ["Watch"]
 
@@ -28,7 +29,8 @@ class Watch:
         log: where they go to.
         detector: judges each line; used by this watch's thread only.
         on_incident: called in the watch's thread for each incident, also for one that has changed.
-        on_line: called in the watch's thread for each line, after it has been judged.
+        on_line: called in the watch's thread for each line, after it has been judged; in a flood of healthy lines only
+            where one of them may be ours.
         on_lost: called in the watch's thread, once, if the port goes away.
     """
 
@@ -36,14 +38,19 @@ class Watch:
     """How long a read waits while nothing is going on."""
     CUT_S = 1.5
     """A report that is silent for so long has been cut off."""
-    SETTLE_S = 0.25
-    """How long a panic may take to follow an Oops that has ended."""
+    SETTLE_S = 0.03
+    """How long the next byte may take where a report has come to its end: a panic follows it in the same breath. Should
+    it come later, it still becomes part of the report. USB adapters keep bytes back for up to 16 ms."""
+    FLOOD_LINES = 16
+    """Of so many lines in one read it is looked first whether there is anything in them at all."""
+    OURS = b"hil: "
+    """All that we write to a kernel's log has it."""
 
     def __init__(
         self,
         port: Port,
         log: ConsoleLog,
-        detector: Detector,
+        detector: LiveDetector,
         on_incident: Callable[[Incident], None],
         on_line: Callable[[ConsoleLine], None],
         on_lost: Callable[[PortLostError], None],
@@ -79,9 +86,8 @@ class Watch:
     def _run(self) -> None:
         last_ns = time.monotonic_ns()
         while not self._stopping:
-            pending = self._detector.pending
             try:
-                chunk = self._port.read(self.SETTLE_S / 2 if pending else self.IDLE_S)
+                chunk = self._port.read(self._patience_s(last_ns))
             except PortLostError as error:
                 if self._detector.pending:
                     self._close_report()
@@ -95,13 +101,24 @@ class Watch:
             now_ns = time.monotonic_ns()
             if chunk:
                 last_ns = now_ns
-                for line in self._log.append(chunk, now_ns):
-                    self._hand_on(self._detector.feed(line.line))
-                    self._on_line(line)
-            elif self._detector.pending:
-                silent_s = (now_ns - last_ns) / 1e9
-                if silent_s >= (self.SETTLE_S if self._detector.settling else self.CUT_S):
-                    self._close_report()
+                self._judge(self._log.append(chunk, now_ns))
+            elif self._detector.pending and self._patience_s(last_ns) <= 0:
+                self._close_report()
+
+    def _patience_s(self, last_ns: int) -> float:
+        """How long to wait for the next byte, where the last one came at ``last_ns``."""
+        if not self._detector.pending:
+            return self.IDLE_S
+        silence_s = self.SETTLE_S if self._detector.settling else self.CUT_S
+        return max(silence_s - (time.monotonic_ns() - last_ns) / 1e9, 0.0)
+
+    def _judge(self, lines: LineBlock) -> None:
+        data = lines.data
+        if len(lines) >= self.FLOOD_LINES and data and self.OURS not in data and self._detector.pass_over(data):
+            return
+        for line in lines:
+            self._hand_on(self._detector.feed(line.line))
+            self._on_line(line)
 
     def _close_report(self) -> None:
         """The board has fallen silent in the middle of a report: take what there is, half a line too."""

@@ -16,7 +16,7 @@ from pytest_shepherd_hil.console.port import SerialPort
 from pytest_shepherd_hil.console.watch import Watch
 from pytest_shepherd_hil.guard.fence import Fences
 from pytest_shepherd_hil.guard.kmsg import KmsgWriter
-from pytest_shepherd_hil.kernel.detector import Detector
+from pytest_shepherd_hil.kernel.live import LiveDetector
 from pytest_shepherd_hil.lock import BoardLock
 from pytest_shepherd_hil.power import CommandPower, ControlPower
 from pytest_shepherd_hil.rig.start import start_own
@@ -66,7 +66,7 @@ class Wire:
         self._board = board
         self._fences = Fences(kmsg, self.log, secrets.token_hex(4)) if kmsg is not None else None
         on_line = self._fences.on_line if self._fences is not None else lambda _: None
-        self._watch = Watch(self.port, self.log, Detector(), lambda _: None, on_line=on_line, on_lost=self._gone)
+        self._watch = Watch(self.port, self.log, LiveDetector(), lambda _: None, on_line=on_line, on_lost=self._gone)
         self._watch.start()
 
     def _gone(self, error: PortLostError) -> None:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pytest_shepherd_hil.console.log import ConsoleLine, ConsoleLog
+    from pytest_shepherd_hil.console.lines import ConsoleLine
+    from pytest_shepherd_hil.console.log import ConsoleLog
     from pytest_shepherd_hil.evidence.sources import CrashSources
     from pytest_shepherd_hil.kernel.incident import Incident
     from pytest_shepherd_hil.logic.capture import Capture

@@ -11,7 +11,8 @@ from pytest_shepherd_hil.text import printable
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from pytest_shepherd_hil.console.log import ConsoleLine, ConsoleLog
+    from pytest_shepherd_hil.console.lines import ConsoleLine
+    from pytest_shepherd_hil.console.log import ConsoleLog
     from pytest_shepherd_hil.evidence.sources import CrashSources
     from pytest_shepherd_hil.kernel.incident import Frame, Incident
     from pytest_shepherd_hil.kernel.symbols import CrashSource

@@ -53,7 +53,7 @@ class Interrupter:
     ATTEMPTS = 2000
     PATIENCE_OF_MACHINERY = 400
     """How often pytest's own code is left alone, where an exception would harm the tests that follow."""
-    SHELTERED = ("console.log", "guard.fence", "guard.block")
+    SHELTERED = ("console.log", "console.lines", "console.transcript", "guard.fence", "guard.block")
     """Our modules whose code is never interrupted: it holds a lock that the console's reader needs, or it is dealing
     with the incident already."""
 

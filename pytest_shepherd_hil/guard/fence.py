@@ -9,12 +9,13 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from pytest_shepherd_hil.console.log import ConsoleLine, ConsoleLog, Wakeup
+from pytest_shepherd_hil.console.log import ConsoleLog, Wakeup
 from pytest_shepherd_hil.errors import HilError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pytest_shepherd_hil.console.lines import ConsoleLine
     from pytest_shepherd_hil.guard.kmsg import KmsgWriter
 
 __all__ = ["Fences"]

@@ -42,6 +42,7 @@ class Guard:
         self._board_died = board_died
         self._lock = threading.RLock()
         self._incidents: dict[int, Incident] = {}
+        self._order: dict[int, int] = {}
         self._windows: list[Window] = []
         self._own_ids = 0
         self._harmful: set[int] = set()
@@ -91,6 +92,7 @@ class Guard:
         """Take note of an incident, or of more of one already known; stop the test that runs, if it must."""
         with self._lock:
             known = self._incidents.get(incident.id)
+            self._order.setdefault(incident.id, len(self._order))
             self._incidents[incident.id] = incident
             self._note_harm(incident)
             window = self._owner(incident)
@@ -149,9 +151,9 @@ class Guard:
 
     def _trusted_time(self, incident: Incident) -> float | None:
         """Its kernel time, unless time has gone back by more than two processors do: then it is another boot's."""
-        for line in self._log.lines(self._looked, incident.first_line):
-            if line.kernel_time_s is not None:
-                self._newest_s = max(self._newest_s or 0.0, line.kernel_time_s)
+        newest_s = self._log.newest_time_s(self._looked, incident.first_line)
+        if newest_s is not None:
+            self._newest_s = max(self._newest_s or 0.0, newest_s)
         self._looked = max(self._looked, incident.first_line)
         time_s = incident.kernel_time_s
         if time_s is None or (self._newest_s is not None and time_s < self._newest_s - self.DISORDER_S):
@@ -245,8 +247,8 @@ class Guard:
             return [incident for incident in self._incidents.values() if incident.severity is Severity.WARN]
 
     def _in(self, window: Window) -> list[Incident]:
-        found = [incident for incident in self._incidents.values() if incident.id in window.incidents]
-        return sorted(found, key=lambda incident: incident.first_line)  # at one line, in the order in which they came
+        found = [self._incidents[number] for number in window.incidents]
+        return sorted(found, key=lambda incident: (incident.first_line, self._order[incident.id]))
 
     @staticmethod
     def _expected(window: Window | None, incident: Incident) -> bool:

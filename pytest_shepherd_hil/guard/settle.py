@@ -28,7 +28,8 @@ class Settling:
     REPORT_END_S = 5.0
     """How long the end of a report that is being printed is waited for."""
     AFTERMATH_S = 0.3
-    """How long what follows from an incident is waited for: a PRU that is late, then the jump of its clock."""
+    """How long what follows from a single line is waited for: a PRU that is late, then the jump of its clock. A report
+    of the kernel tells what there is to tell, and a panic that follows it lets no fence pass."""
     SETTLE_S = 0.2
     """How long late words are waited for where no fence can be written."""
 
@@ -63,7 +64,7 @@ class Settling:
 
     def _linger(self, window: Window) -> None:
         """Give an incident that leaves the kernel running a moment to show what follows from it."""
-        if not self._guard.unexpected(window):
+        if all(incident.crash is not None for incident in self._guard.unexpected(window)):
             return
         deadline = time.monotonic() + self.AFTERMATH_S
         while self._board.dead is None and time.monotonic() < deadline:

@@ -288,7 +288,7 @@ class Detector:
         found: list[Incident] = self._turn_to(line, hit) if self.pending and line.caller else []
         if self._report is not None:
             taken = self._in_report(self._report, line, hit, found)
-            if taken:
+            if taken or self._fatal is not None:
                 return found
         elif hit is None and self._cut and self._last and self._follows(self._last, line) and self._last.take(line):
             self._report = self._last

@@ -19,8 +19,8 @@ __all__ = [
 MAX_LINE_BYTES = 64 * 1024
 """A longer line is handed out in pieces of this size."""
 
-_PREFIX_CHARS = 512
-"""How far into a line a kernel time is looked for."""
+_QUOTE_CHARS = 512
+"""How far before a kernel time it matters what somebody typed."""
 
 _TIME = r"(?P<time>\d{1,9}\.\d{6})"
 _CALLER = r"(?:\[ {0,8}(?P<caller>[TC] {0,8}\d{1,8})\])?"
@@ -94,8 +94,8 @@ def parse_line(raw: bytes, number: int) -> Line:
         message, time_s = body[match.end() :].rstrip(), int(match["us"]) / 1e6
         return Line(number, text, message, time_s, None, int(match["priority"]) & 7)
     if "[" in body:
-        match = (_EMBEDDED.search(body, 0, _PREFIX_CHARS) if may_embed(body) else None) or _LOGIN.match(body)
-        if match and not _QUOTED.search(body[: match.start()]):
+        match = (_EMBEDDED.search(body) if may_embed(body) else None) or _LOGIN.match(body)
+        if match and not _is_quoted(body, match.start()):
             return _line(number, text, body, match)
         if match := _DAMAGED.match(body):
             return Line(number, text, body[match.end() :].rstrip(), None, match["caller"])
@@ -117,6 +117,12 @@ def _line(number: int, text: str, body: str, match: re.Match[str]) -> Line:
     )
 
 
+def _is_quoted(text: str, at: int) -> bool:
+    """Whether what stands before a kernel time shows that a person or a tool quotes it; noise does not."""
+    before = text[max(at - _QUOTE_CHARS, 0) : at]
+    return "\ufffd" not in before and _QUOTED.search(before) is not None
+
+
 def may_embed(message: str) -> bool:
     """False where no kernel time stands within a message; made to be fast."""
     at = message.find("]", 9)
@@ -132,8 +138,8 @@ def split_embedded(line: Line) -> tuple[Line, ...]:
     message = line.message
     if not may_embed(message):
         return (line,)
-    match = _EMBEDDED.search(message, 1, _PREFIX_CHARS)
-    if match is None or _QUOTED.search(message[: match.start()]):
+    match = _EMBEDDED.search(message, 1)
+    if match is None or _is_quoted(message, match.start()):
         return (line,)
     first = line._replace(message=message[: match.start()].rstrip())
     return (first, _line(line.number, line.text, message, match))
@@ -169,6 +175,28 @@ class LineSplitter:
     def pending(self) -> bytes:
         """What has come since the last line end."""
         return bytes(self._pending)
+
+    @property
+    def start(self) -> int:
+        """The stream's offset of the first byte since the last line end."""
+        return self._start
+
+    def take_whole(self, chunk: bytes) -> bytes | None:
+        """The lines that ``chunk`` completes, with their ends, in one piece.
+
+        None where one of them may be too long: then nothing has been taken, and :meth:`feed_at` is to be called.
+        """
+        pending = self._pending
+        if len(pending) + len(chunk) > self._max:
+            return None
+        end = chunk.rfind(b"\n") + 1
+        if not end:
+            pending += chunk
+            return b""
+        lines = bytes(pending) + chunk[:end]
+        self._start += len(lines)
+        pending[:] = chunk[end:]
+        return lines
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The lines that ``chunk`` completes, without their ends."""

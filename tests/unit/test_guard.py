@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from pytest_shepherd_hil.console.log import ConsoleLine, ConsoleLog
+from pytest_shepherd_hil.console.lines import ConsoleLine
+from pytest_shepherd_hil.console.log import ConsoleLog
 from pytest_shepherd_hil.errors import ShellError
 from pytest_shepherd_hil.guard.attribution import Window, owner
 from pytest_shepherd_hil.guard.expected import Expectation

@@ -41,12 +41,24 @@ def closed(board: WatchedUart) -> Incident:
 
 
 def test_every_line_is_recorded_and_told_in_order(board: WatchedUart) -> None:
-    board.say("".join(f"[    1.{number:06d}] line {number}\r\n" for number in range(500)))
+    board.say("".join(f"[    1.{number:06d}] hil: line {number}\r\n" for number in range(500)))
     told = [board.lines.get(timeout=WAIT_S) for _ in range(500)]
     assert [line.number for line in told] == list(range(500))
     assert told == board.log.lines()
-    assert told[-1].message == "line 499"
+    assert told[-1].message == "hil: line 499"
     assert abs(told[-1].time_ns - time.monotonic_ns()) < WAIT_S * 1e9
+
+
+def test_in_a_flood_every_line_is_recorded_and_an_incident_is_found_in_its_place(board: WatchedUart) -> None:
+    flood = [f"[    1.{number:06d}] usb 1-1: device number {number}\r\n" for number in range(9000)]
+    flood[6000] = "[    1.006000] shprd.k: mem corruption?\r\n"
+    board.say("".join(flood) + "[    1.009000] hil: over\r\n")
+    while board.lines.get(timeout=WAIT_S).message != "hil: over":
+        pass
+    incident = board.incidents.get_nowait()
+    assert (incident.title, incident.first_line) == ("shepherd: mem corruption?", 6000)
+    assert board.incidents.empty()
+    assert [line.text + "\r\n" for line in board.log.lines()][:-1] == flood
 
 
 def test_a_line_is_told_after_it_has_been_judged(board: WatchedUart) -> None:

@@ -14,12 +14,12 @@ from pytest_shepherd_hil.console.console import Console
 from pytest_shepherd_hil.console.log import ConsoleLog
 from pytest_shepherd_hil.console.port import PortLostError, SerialPort
 from pytest_shepherd_hil.console.watch import Watch
-from pytest_shepherd_hil.kernel.detector import Detector
+from pytest_shepherd_hil.kernel.live import LiveDetector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_shepherd_hil.console.log import ConsoleLine
+    from pytest_shepherd_hil.console.lines import ConsoleLine
     from pytest_shepherd_hil.kernel.incident import Incident
 
 WAIT_S = 10.0
@@ -70,7 +70,7 @@ class WatchedUart:
         self.watch = Watch(
             self.port,
             self.log,
-            Detector(),
+            LiveDetector(),
             self.incidents.put,
             on_line=self.lines.put,
             on_lost=self.lost.put,
