@@ -61,11 +61,15 @@ def check_log(data: bytes, cuts: Sequence[int] = ()) -> list[Incident]:
     check_order(live)
     last = last_words(live)
     assert not any(incident.open for incident in last), "a report stays open at the end of the log"
-    assert scan.scan_bytes(data, RULES) == last, "a scan differs from the live judge"
-    with _small_blocks(len(data)):
-        assert last_words(scan.scan_stream(chunks, RULES)) == last, "a scan in blocks differs from the live judge"
+    with _each_time_looked_at():
+        assert scan.scan_bytes(data, RULES) == last, "a scan differs from the live judge"
+        with _small_blocks(len(data)):
+            assert last_words(scan.scan_stream(chunks, RULES)) == last, "a scan in blocks differs from the live judge"
+    scanned = scan.scan_bytes(data, RULES)
+    for incident in scanned:
+        check_incident(incident, len(lines))
     with _without_hyperscan():
-        assert scan.scan_bytes(data, RULES) == last, "a scan without hyperscan differs from the live judge"
+        assert scan.scan_bytes(data, RULES) == scanned, "without hyperscan a scan has another answer"
     return last
 
 
@@ -105,6 +109,13 @@ def check_order(live: Sequence[Incident]) -> None:
     first = {incident.id: incident for incident in reversed(live)}
     assert list(last_words(live)) == sorted(last_words(live), key=lambda incident: incident.id)
     assert sorted(first) == list(range(1, len(first) + 1))
+
+
+@contextmanager
+def _each_time_looked_at() -> Iterator[None]:
+    """Have a scan look at the kernel time of each line that it passes over: then it misses no replay, however short."""
+    with mock.patch.object(scan, "_EXACT", 1 << 30):
+        yield
 
 
 @contextmanager
