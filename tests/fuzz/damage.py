@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from random import Random
 
-__all__ = ["KINDS", "MAX_BYTES", "Step", "damaged", "drawn_step"]
+__all__ = ["KINDS", "MAX_BYTES", "NOISE", "Step", "damaged", "drawn_step"]
 
 MAX_BYTES = 128 * 1024
 """A damaged log is cut here: repeated steps could make it grow without end."""
 _DRAWN = 1 << 20
 
-_NOISE = (
+NOISE = (
     b"\x00",
     b"\x00" * 17,
     b"\r",
@@ -59,6 +59,7 @@ _NOISE = (
     b"x" * 1100,
     "\u0661\u0662".encode(),
 )
+"""What does not belong into a line, and what begins another one."""
 _TIME = re.compile(rb"(?m)^(\[ {0,8})(\d{1,7})(\.\d{6}\])")
 
 
@@ -183,7 +184,7 @@ def _line_ends(log: bytes, _: int, step: Step) -> bytes:
 
 
 def _insert_noise(log: bytes, place: int, step: Step) -> bytes:
-    return log[:place] + _NOISE[step.size % len(_NOISE)] + log[place:]
+    return log[:place] + NOISE[step.size % len(NOISE)] + log[place:]
 
 
 def _insert_rule(log: bytes, place: int, step: Step) -> bytes:

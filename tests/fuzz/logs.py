@@ -1,4 +1,4 @@
-"""The recorded logs that fuzzing begins with: of the virtual board, of the user's board, and of the corpus where it is."""
+"""The recorded logs that fuzzing begins with: the virtual board's, the user's, and the corpus where it is."""
 
 from __future__ import annotations
 

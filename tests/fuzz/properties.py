@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from contextlib import contextmanager
 from itertools import pairwise
+from random import Random
 from typing import TYPE_CHECKING
 from unittest import mock
 
@@ -19,7 +21,7 @@ from pytest_shepherd_hil.kernel.rules import load_rules
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["RULES", "check_incident", "check_log", "check_order", "last_words", "lines_of", "pieces"]
+__all__ = ["RULES", "check_incident", "check_log", "check_order", "cuts_of", "last_words", "lines_of", "pieces"]
 
 RULES = load_rules()
 _IDS = {rule.id for rule in RULES}
@@ -31,6 +33,12 @@ def pieces(data: bytes, cuts: Iterable[int]) -> list[bytes]:
     """The same bytes in pieces; a cut that is too far is taken modulo their number."""
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
     return [data[start:stop] for start, stop in pairwise(edges)]
+
+
+def cuts_of(data: bytes) -> list[int]:
+    """Some cuts by chance, always the same for the same bytes: so a saved log is a whole case."""
+    random = Random(zlib.crc32(data))
+    return [random.randrange(len(data) + 1) for _ in range(random.randrange(8))]
 
 
 def lines_of(chunks: Iterable[bytes]) -> list[bytes]:
@@ -129,5 +137,5 @@ def _small_blocks(size: int) -> Iterator[None]:
 @contextmanager
 def _without_hyperscan() -> Iterator[None]:
     filtered = Prefilter(RULES.texts, None)
-    with mock.patch.object(scan.Prefilter, "of", return_value=filtered):
+    with mock.patch.object(Prefilter, "of", return_value=filtered):
         yield
