@@ -2,8 +2,9 @@
 #   make demo    the main job, on embedded boards
 #   make test    the tests
 #   make check   lint, types, workflows
+#   make fuzz    damaged logs for the judge of kernel consoles, for FUZZ_SECONDS (60)
 
-.PHONY: demo test check env format clean
+.PHONY: demo test check fuzz env format clean
 .DELETE_ON_ERROR:
 
 # Where bytecode may not be kept, each of the many processes that the tests start compiles everything anew.
@@ -24,7 +25,7 @@ test: env
 ifdef PYTEST_ARGS
 	@$(PYTEST) $(PYTEST_ARGS)
 else
-	@$(BUSY) tests/unit tests/plugin tests/sim
+	@$(BUSY) tests/unit tests/fuzz tests/plugin tests/sim
 	@$(PYTEST) tests/virtual
 endif
 
@@ -34,6 +35,12 @@ check: env
 	@$(BIN)/mypy
 	@$(BIN)/actionlint
 	@$(BIN)/zizmor --offline --quiet .github
+
+FUZZ_SECONDS ?= 60
+
+# What it has learnt stays in .fuzz/corpus for the next time; what it found, in .fuzz/found.
+fuzz: env
+	@$(BIN)/python -m tests.fuzz.target --seconds $(FUZZ_SECONDS)
 
 format: env
 	@$(BIN)/ruff check --fix .
@@ -46,4 +53,4 @@ $(VENV)/.complete: pyproject.toml .ci/environment
 	@touch $@
 
 clean:
-	rm -rf $(VENV) hil-evidence .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) hil-evidence .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz

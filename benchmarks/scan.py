@@ -1,16 +1,20 @@
-"""How fast the judge of kernel consoles is, and what it finds, beside grep in the same run.
+"""How good and how fast the judge of kernel consoles is, beside its peers in the same run.
 
 Four claims, each with CPU time on one core: a quiet log at 400 MB/s or more; logs full of crashes, with their whole
 structure, at 15 MB/s or more; live, a healthy line in 1 us and a line inside a crash in 30 us; memory flat within
-64 MB over a log of 1 GB. The crashes are those of the corpus where it is at hand, else the two logs that come with the
-package.
+64 MB over a long log. The crashes are those of the corpus where it is at hand, else the recorded ones.
 
-    python benchmarks/scan.py [ROUNDS] [MEGABYTES of the big log]
+    python benchmarks/scan.py [--rounds 5] [--long] [--install-peers | --peers-python PYTHON]
+
+``--long`` takes a log of 1 GB for the memory, instead of 100 MB. ``--install-peers`` makes a temporary environment
+with SQUAD; ``--peers-python`` names an interpreter that has it. Peers that cannot be measured here are quoted.
 """
 
 from __future__ import annotations
 
-import json
+import argparse
+import importlib.util
+import os
 import resource
 import statistics
 import subprocess
@@ -20,161 +24,144 @@ import time
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
+
+from kernel_logs import KernelLog, quiet_log, recorded_crashes, recorded_healthy_logs
+from scan_peers import HEADER, QUOTED, Finding, Result, grep, install_squad, judged, medians, squad
 
 from pytest_shepherd_hil.kernel.detector import Detector
 from pytest_shepherd_hil.kernel.incident import Severity
 from pytest_shepherd_hil.kernel.lines import parse_line
+from pytest_shepherd_hil.kernel.prefilter import Prefilter
 from pytest_shepherd_hil.kernel.rules import load_rules
 from pytest_shepherd_hil.kernel.scan import scan_bytes, scan_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Sequence
 
-CORPUS = Path(__file__).parents[2] / "shared" / "corpus" / "kernel-logs.jsonl"
-FIVE_WORDS = "Oops|panic|BUG|WARNING|Call Trace"
-"""What people grep for."""
 QUIET_MBPS, CRASH_MBPS, HEALTHY_US, CRASH_US, MEMORY_MB = 400.0, 15.0, 1.0, 30.0, 64.0
-# facts/peers.md: measured once, on another machine, with the peers' own patterns; not all can be installed here.
-PEERS = (
-    ("grep of the obvious five words", "358"),
-    ("SQUAD linux_log_parser", "12.9"),
-    ("logspec (kernelci)", "15.8"),
-    ("LAVA start patterns", "50"),
-    ("abrt strings", "38"),
-    ("openQA patterns", "56"),
-    ("syzkaller (Go)", "100; 5.1 on crash logs"),
-)
+QUIET_BYTES, SQUAD_QUIET_BYTES = 40_000_000, 5_000_000
 RULES = load_rules()
 
 
-def quiet_log(size: int) -> Iterator[bytes]:
-    """Chunks of a log of a healthy board, times going on, of about ``size`` bytes."""
-    what = (
-        "usb 1-1: new high-speed USB device number 2 using musb-hdrc",
-        "cpsw 4a100000.ethernet eth0: Link is Up - 100Mbps/Full - flow control off",
-        "remoteproc remoteproc1: remote processor 4a334000.pru is now up",
-        "shprd.k: [test passed] received answer from pru0 / pipeline 1",
-        "systemd[1]: Started Serial Getty on ttyS0.",
-        "EXT4-fs (mmcblk0p1): re-mounted. Opts: errors=remount-ro",
-        "random: crng init done",
-    )
-    done = number = 0
-    while done < size:
-        lines = [f"[{(number + i) / 1000:12.6f}] {what[(number + i) % len(what)]}\n" for i in range(10_000)]
-        number += len(lines)
-        chunk = "".join(lines).encode()
-        done += len(chunk)
-        yield chunk
+def ours(name: str, logs: Sequence[KernelLog], healthy: Sequence[KernelLog], quiet: bytes, rounds: int) -> Result:
+    """This project's row."""
+
+    def finds(log: KernelLog) -> Finding:
+        fails = [incident for incident in scan_bytes(log.text, RULES) if incident.severity is Severity.FAIL]
+        return Finding(bool(fails), frozenset(fails[0].function or "" for _ in fails[:1]))
+
+    sizes = (len(quiet) / 1e6, sum(len(log.text) for log in logs) / 1e6)
+    quiet_s, quiet_wall_s = medians(lambda: scan_bytes(quiet, RULES), rounds)
+    crash_s, crash_wall_s = medians(lambda: [scan_bytes(log.text, RULES) for log in logs], rounds)
+    walls = f"{name}: {sizes[0] / quiet_wall_s:.0f} and {sizes[1] / crash_wall_s:.1f} MB/s by the wall clock"
+    print(walls)
+    return judged(name, finds, logs, healthy, (sizes[0] / quiet_s, sizes[1] / crash_s))
 
 
-def crash_logs() -> tuple[str, list[tuple[bytes, bool]]]:
-    """Logs and whether they show a crash, and what they are."""
-    if CORPUS.is_file():
-        with CORPUS.open(encoding="utf-8") as file:
-            rows = [json.loads(line) for line in file]
-        return "the corpus", [(row["text"].encode(), bool(row["is_crash"])) for row in rows]
-    folder = resources.files("pytest_shepherd_hil.sim") / "logs"
-    return "the two packaged logs", [
-        ((folder / f"{name}.log").read_bytes(), True) for name in ("unload-panic", "cma-and-pru")
-    ]
-
-
-def best_cpu_s(run: Callable[[], object], rounds: int) -> float:
-    """CPU seconds of the fastest round: other work on the machine only ever makes it slower."""
-    times = []
-    for _ in range(rounds):
-        started = time.process_time()
-        run()
-        times.append(time.process_time() - started)
-    return min(times)
-
-
-def grep_cpu_s(data: bytes, rounds: int) -> float:
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(data)
-        file.flush()
-        times = []
-        for _ in range(rounds):
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            subprocess.run(["grep", "-acE", FIVE_WORDS, file.name], stdout=subprocess.DEVNULL, check=False)
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        return max(min(times), 1e-4)
-
-
-def grep_finds(data: bytes) -> bool:
-    command = ["grep", "-aqE", FIVE_WORDS]
-    return subprocess.run(command, input=data, check=False).returncode == 0
-
-
-def ours_finds(data: bytes) -> bool:
-    return any(incident.severity is Severity.FAIL for incident in scan_bytes(data, RULES))
-
-
-def median_us(lines: list[bytes]) -> float:
-    """Median time of a line in the live judge, with the clock's own time taken off."""
-    detector = Detector(RULES)
+def median_us(lines: Sequence[bytes], rounds: int) -> float:
+    """Median time of a line in the live judge, with the clock's own time taken off; the median of the rounds."""
     parsed = [parse_line(raw, number) for number, raw in enumerate(lines)]
-    clock, took = time.perf_counter_ns, []
-    for line in parsed:
-        started = clock()
-        detector.feed(line)
-        took.append(clock() - started)
-    empty = statistics.median(-clock() + clock() for _ in range(10_000))
-    return (statistics.median(took) - empty) / 1000
+    clock, medians_us = time.perf_counter_ns, []
+    for _ in range(rounds):
+        detector, took = Detector(RULES), []
+        for line in parsed:
+            started = clock()
+            detector.feed(line)
+            took.append(clock() - started)
+        empty = statistics.median(-clock() + clock() for _ in range(10_000))
+        medians_us.append((statistics.median(took) - empty) / 1000)
+    return statistics.median(medians_us)
 
 
-def row(name: str, ours: str, limit: str, peer: str, *, ok: bool) -> bool:
-    print(f"{name:34} {ours:>16} {limit:>14} {peer:>16}  {'ok' if ok else 'MISSED'}")
+def grown_mb(megabytes: int) -> float:
+    """How much memory a scan of a log takes on top."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in scan_stream(quiet_log(megabytes * 1_000_000), RULES):
+        pass
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def print_table(rows: Sequence[Result]) -> None:
+    table = [HEADER, *((row.name, *row.cells) for row in rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(HEADER))]
+    for first, *rest in table:
+        cells = (f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True))
+        print("  ".join((f"{first:<{widths[0]}}", *cells)))
+
+
+def claim(name: str, value: float, limit: float, unit: str, *, least: bool = False) -> bool:
+    ok = value >= limit if least else value <= limit
+    bound = "at least" if least else "at most"
+    print(f"  {name:34} {value:8.2f} {unit:5} claimed: {f'{bound} {limit:g}':14} {'ok' if ok else 'MISSED'}")
     return ok
 
 
-def main(rounds: int, big_mb: int) -> int:
-    good = []
-    print(f"{'':34} {'ours':>16} {'claim':>14} {'grep, this run':>16}")
-    quiet = b"".join(quiet_log(40_000_000))
-    mega = len(quiet) / 1e6
-    rate, peer = mega / best_cpu_s(lambda: scan_bytes(quiet, RULES), rounds), mega / grep_cpu_s(quiet, rounds)
-    good.append(row("quiet log", f"{rate:.0f} MB/s", f"{QUIET_MBPS:.0f}", f"{peer:.0f} MB/s", ok=rate >= QUIET_MBPS))
-    what, logs = crash_logs()
-    data = [text for text, _ in logs]
-    mega = sum(map(len, data)) / 1e6
-    rate = mega / best_cpu_s(lambda: [scan_bytes(text, RULES) for text in data], rounds)
-    peer = mega / grep_cpu_s(b"".join(data), rounds)
-    good.append(
-        row(f"{what}, structure", f"{rate:.1f} MB/s", f"{CRASH_MBPS:.0f}", f"{peer:.0f} MB/s", ok=rate >= CRASH_MBPS)
-    )
-    healthy = min(median_us(quiet.splitlines()[:20_000]) for _ in range(rounds))
-    good.append(row("live, healthy line", f"{healthy:.2f} us", f"{HEALTHY_US:.0f}", "-", ok=healthy <= HEALTHY_US))
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="How good and how fast the judge of kernel consoles is.")
+    parser.add_argument("--rounds", type=int, default=5, help="of which the median is told (default: 5)")
+    parser.add_argument("--long", action="store_true", help="measure memory over 1 GB instead of 100 MB")
+    peers = parser.add_mutually_exclusive_group()
+    about = "make a temporary environment with the peers, from the package index that pip is set up for"
+    peers.add_argument("--install-peers", action="store_true", help=about)
+    peers.add_argument("--peers-python", type=Path, metavar="PYTHON", help="an interpreter that has SQUAD installed")
+    options = parser.parse_args(arguments)
+    rounds: int = options.rounds
+    what, logs = recorded_crashes()
+    healthy = recorded_healthy_logs()
+    quiet = b"".join(quiet_log(QUIET_BYTES))
+    load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
+    print(f"{os.cpu_count()} processors, load {load} (1, 5, 15 min), Python {sys.version.split()[0]}, {what}")
+    print(f"Medians of {rounds} rounds; the table has CPU time.\n")
+    rows = [ours("pytest-shepherd-hil", logs, healthy, quiet, rounds)]
+    if importlib.util.find_spec("hyperscan") is None:
+        print("hyperscan is not installed: pip install 'pytest-shepherd-hil[fast]' for its speed")
+    else:
+        with mock.patch.object(Prefilter, "of", return_value=Prefilter(RULES.texts, None)):
+            rows.append(ours("the same without hyperscan", logs, healthy, quiet, rounds))
+    rows.append(grep(logs, healthy, quiet, rounds))
+    measured = _squad(options, logs, healthy, quiet[: quiet.rindex(b"\n", 0, SQUAD_QUIET_BYTES) + 1], rounds)
+    rows += [measured] if measured is not None else []
+    print()
+    print_table(rows)
+    print("\nQuoted from facts/peers.md: other logs (804 crashes, 35 tricky ones, 44 boots), another machine")
+    print_table(QUOTED)
+    print("Not run here: logspec is not on the package index; LAVA, abrt, openQA and syzkaller are no Python packages.")
+    print("\nClaims")
     crash = (resources.files("pytest_shepherd_hil.sim") / "logs" / "unload-panic.log").read_bytes().splitlines()
-    inside = min(median_us(crash) for _ in range(rounds))
-    good.append(row("live, line inside a crash", f"{inside:.2f} us", f"{CRASH_US:.0f}", "-", ok=inside <= CRASH_US))
-    crashes = [text for text, is_crash in logs if is_crash]
-    healthy_logs = [text for text, is_crash in logs if not is_crash]
-    found, missed = sum(map(ours_finds, crashes)), sum(map(grep_finds, crashes))
-    good.append(
-        row(
-            "crashes found",
-            f"{found} of {len(crashes)}",
-            "all",
-            f"{missed} of {len(crashes)}",
-            ok=found == len(crashes),
-        )
-    )
-    alarms, theirs = sum(map(ours_finds, healthy_logs)), sum(map(grep_finds, healthy_logs))
-    total = len(healthy_logs)
-    good.append(row("false alarms", f"{alarms} of {total}", "none", f"{theirs} of {total}", ok=alarms == 0))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for _ in scan_stream(quiet_log(big_mb * 1_000_000), RULES):
-        pass
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    good.append(row(f"memory over {big_mb} MB", f"+{grown:.0f} MB", f"{MEMORY_MB:.0f}", "-", ok=grown <= MEMORY_MB))
-    print("\nquiet log, MB/s, as facts/peers.md has it (another machine): ")
-    for name, rate_text in PEERS:
-        print(f"  {name:32} {rate_text}")
+    megabytes = 1000 if options.long else 100
+    found, alarms = rows[0].cells[0].split(), [rows[0].cells[column].split()[0] for column in (2, 3)]
+    good = [
+        claim("quiet log", float(rows[0].cells[5]), QUIET_MBPS, "MB/s", least=True),
+        claim(f"{what}, structure", float(rows[0].cells[6]), CRASH_MBPS, "MB/s", least=True),
+        claim("crashes found", float(found[0]), float(found[2]), "", least=True),
+        claim("false alarms", sum(float(count) for count in alarms if count != "-"), 0, ""),
+        claim("live, a healthy line", median_us(quiet.splitlines()[:20_000], rounds), HEALTHY_US, "us"),
+        claim("live, a line inside a crash", median_us(crash, rounds), CRASH_US, "us"),
+        claim(f"memory over {megabytes} MB", grown_mb(megabytes), MEMORY_MB, "MB"),
+    ]
+    print(f"\nload at the end {os.getloadavg()[0]:.1f}")
     return 0 if all(good) else 1
 
 
+def _squad(
+    options: argparse.Namespace, logs: Sequence[KernelLog], healthy: Sequence[KernelLog], quiet: bytes, rounds: int
+) -> Result | None:
+    """SQUAD's row; None where it is not here, which is said."""
+    with tempfile.TemporaryDirectory() as folder:
+        python: Path = options.peers_python or Path(sys.executable)
+        if options.install_peers:
+            print("Installing SQUAD into a temporary environment …")
+            try:
+                python = install_squad(Path(folder))
+            except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+                print(f"SQUAD cannot be installed here: {error}")
+                return None
+        result = squad(python, logs, healthy, quiet, min(rounds, 3))
+    if result is None:
+        print(f"SQUAD is not installed in {python}; --install-peers installs it for this run")
+    return result
+
+
 if __name__ == "__main__":
-    arguments = [int(argument) for argument in sys.argv[1:]]
-    sys.exit(main(*(arguments + [5, 1000][len(arguments) :])))
+    sys.exit(main())

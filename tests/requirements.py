@@ -6,6 +6,7 @@ it fails instead: then nothing may be missing.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from dataclasses import dataclass
@@ -23,15 +24,19 @@ class Requirement:
 
     Attributes:
         packages: Debian packages that bring it; empty where no package does.
+        extra: for a Python module, the extra of this package that brings it.
     """
 
     name: str
     packages: tuple[str, ...]
+    extra: str | None = None
 
     @property
     def present(self) -> bool:
         if self.name == "shared":
             return SHARED.is_dir()
+        if self.extra is not None:
+            return importlib.util.find_spec(self.name) is not None
         return any(shutil.which(self.name, path=path) for path in (None, "/usr/sbin:/sbin"))
 
     @property
@@ -43,6 +48,8 @@ class Requirement:
     def reason(self) -> str:
         if self.packages:
             return f"needs {self.name}: sudo apt-get install {' '.join(self.packages)}"
+        if self.extra is not None:
+            return f"needs {self.name}: pip install 'pytest-shepherd-hil[{self.extra}]'"
         return f"needs {SHARED.name}/ beside the repository"
 
 
@@ -55,6 +62,7 @@ REQUIREMENTS = {
         Requirement("make", ("make",)),
         Requirement("depmod", ("kmod",)),
         Requirement("apt-get", ("apt",)),
+        Requirement("atheris", (), extra="test"),
         Requirement("shared", ()),
     )
 }

@@ -129,7 +129,8 @@ class Scanner:
         if candidates is None:
             self._judge_all(data, found)
             return found
-        position = looked_at = 0
+        # A report may be open from the block before: what is of it is no matter of candidates.
+        position = looked_at = self._go_on(data, 0, found, candidates)
         for candidate in candidates:
             if candidate < looked_at:
                 continue
@@ -188,11 +189,14 @@ class Scanner:
 
         Of the lines between two candidates it is known that no rule matches them.
         """
-        detector = self._detector
         end = data.find(b"\n", start)
         end = len(data) if end < 0 else end
         self._held += self._line(data[start:end].rstrip(b"\r"))
-        start = end + 1
+        return self._go_on(data, end + 1, found, candidates)
+
+    def _go_on(self, data: bytes, start: int, found: list[Incident], candidates: Sequence[int] | None) -> int:
+        """Judge what follows of the report that is open, if one is; tells where to go on after it."""
+        detector = self._detector
         while detector.pending and start < len(data):
             stop = data.find(b"\n", min(start + _SEGMENT, len(data))) + 1 or len(data)
             if candidates is None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_shepherd_hil.kernel.incident import Severity
 from pytest_shepherd_hil.kernel.lines import MAX_LINE_BYTES
-from pytest_shepherd_hil.kernel.scan import Scanner, scan_bytes, scan_stream
+from pytest_shepherd_hil.kernel.scan import _BLOCK, Scanner, scan_bytes, scan_stream
 from tests.requirements import SHARED, require
 from tests.unit.kernel.kernel_console import OOPS_6_1, RULES, WARNING, judge_chunks, last_words, seed
 
@@ -73,6 +73,17 @@ def test_chunks_change_nothing_in_a_log_of_many_blocks(chunk: int) -> None:
     cut_up = list(scan_stream((data[i : i + chunk] for i in range(0, len(data), chunk)), RULES))
     assert [(i.kind, i.first_line, i.last_line) for i in cut_up] == [("oops", 40_000, 40_096)]
     assert last_words(cut_up) == live(data)
+
+
+@pytest.mark.parametrize("before", [10, 60, 90])
+def test_a_report_across_two_blocks_is_whole(before: int) -> None:
+    start = b"".join(LOGS[0].splitlines(keepends=True)[:before])
+    data = healthy(30_000)
+    data = data[data.index(b"\n", len(data) - _BLOCK + len(start)) + 1 :]  # the block ends after so many lines of it
+    data = b" " * (_BLOCK - len(data) - len(start) - 1) + b"\n" + data + LOGS[0] + healthy(2000, 2000.0)
+    found = scan_bytes(data, RULES)
+    assert [incident.complete for incident in found] == [True]
+    assert last_words(scan_stream((data[:_BLOCK], data[_BLOCK:]), RULES)) == found == live(data)
 
 
 def test_lines_are_counted_across_what_is_passed_over() -> None:
