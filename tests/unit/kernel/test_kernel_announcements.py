@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from pytest_shepherd_hil.kernel.incident import Severity
-from pytest_shepherd_hil.kernel.rules import Rule
 from pytest_shepherd_hil.kernel.scan import scan_bytes
 from tests.unit.kernel.kernel_console import RULES, judge
+
+if TYPE_CHECKING:
+    from pytest_shepherd_hil.kernel.rules import Rule
 
 DEATHS = {
     # x86, from 2.4 to 6.12
@@ -36,7 +40,7 @@ DEATHS = {
     "iret exception: 0000 [#1] SMP": "oops",
     "Bad pagetable: 000d [#1] SMP": "oops",
     "general protection fault: 0000 [#1] SMP": "general-protection",
-    "general protection fault, probably for non-canonical address 0xdead000000000122: 0000 [#1] SMP": "general-protection",
+    "general protection fault, probably for non-canonical address 0xdead000000000122: 0 [#1]": "general-protection",
     "Oops: general protection fault, probably for non-canonical address 0xdffffc0000000004: 0000 [#1] PREEMPT SMP": (
         "general-protection"
     ),
@@ -68,7 +72,7 @@ DEATHS = {
     # riscv, powerpc, s390, mips, sparc, parisc
     "Oops - illegal instruction [#1]": "oops",
     "Kernel BUG [#1]": "oops",
-    "Unable to handle kernel access to user memory without uaccess routines at virtual address 00000000000007c8": "oops",
+    "Unable to handle kernel access to user memory without uaccess routines at virtual address 000007c8": "oops",
     "Oops: Kernel access of bad area, sig: 11 [#1]": "oops",
     "Oops: Exception in kernel mode, sig: 4 [#2]": "oops",
     "BUG: Kernel NULL pointer dereference on write at 0x00000010": "oops",
@@ -146,7 +150,7 @@ DEATHS = {
     "INFO: rcu_sched_state detected stall on CPU 0 (t=15000 jiffies)": "rcu-stall",
     "INFO: rcu_bh detected stalls on CPUs/tasks: { 1} (detected by 0, t=2102 jiffies, g=41, c=40, q=7)": "rcu-stall",
     "rcu: INFO: rcu_tasks detected stalls on tasks:": "rcu-stall",
-    "rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 1-... } 21 jiffies s: 57 root: 0x2/.": "rcu-stall",
+    "rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 1-... } 21 jiffies s: 57": "rcu-stall",
     "BUG: workqueue lockup - pool cpus=1 node=0 flags=0x0 nice=0 stuck for 43s!": "workqueue-lockup",
     # locks
     "[ INFO: possible circular locking dependency detected ]": "lockdep",
