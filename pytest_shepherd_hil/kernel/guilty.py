@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_shepherd_hil.kernel.machinery import is_allocator, is_machinery, plain_name
+from pytest_shepherd_hil.kernel.machinery import is_beside, is_machinery, plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,22 @@ _WRAPPED_CALL = re.compile(
 )
 _CROSS_CALL = re.compile(r"smp_call_function\w*")
 # All flavours of waiting for a grace period are one bug, whatever the kernel's version calls them.
-_GRACE_PERIOD = re.compile(r"_{0,2}synchronize_(?:rcu|sched|srcu)(?:_expedited)?")
+_GRACE_PERIOD = re.compile(r"synchronize_(?:rcu|s?rcu|net|sched)(?![a-z])")
+_SORTS = {
+    "debug_print_object": "debug-objects",
+    "debug_check_no_obj_freed": "debug-objects",
+    "usercopy_warn": "usercopy",
+    "usercopy_abort": "usercopy",
+    "proc_register": "proc-entry",
+    "__lock_acquire": "locking",
+    "lock_acquire": "locking",
+    "lock_release": "locking",
+    "__lock_release": "locking",
+    "register_lock_class": "locking",
+    "hlock_class": "locking",
+    "check_wait_context": "locking",
+}
+"""Who names himself in the headline tells the sort of the report, see :func:`is_beside`."""
 _REPORTS_A_STALL = re.compile(
     r"update_process_times|\w*nmi_\w*backtrace\w*|watchdog_\w+|rcu_\w+|\w*sched_show_task|tick_\w+|"
     r"\w+_cpu_backtrace\w*"
@@ -49,7 +64,10 @@ _HANDS_OUT_WORK = re.compile(
     r"(?:__\w+_|k)?(?:compat_)?(?:sys|SyS|SYSC|C_SYSC|compat_SyS)_ioctl|new_sync_(?:read|write)|"
     r"call_(?:read|write)_iter|do_iter_\w+|full_proxy_\w+|(?:__)?mmap_region|__do_fault|do_fault\w*|__fput|"
     r"task_work_run|ops_exit_list|cleanup_net|do_one_initcall|really_probe|vfs_get_tree|do_dentry_open|vfs_open|"
-    r"chrdev_open"
+    r"chrdev_open|(?:compat_)?blkdev_(?:driver_)?ioctl|splice_direct_to_actor|(?:direct_)?splice_actor|generic_smp_call_\w+|"
+    r"(?:__)?flush_smp_call_\w+|irq_work_(?:single|run\w*)|worker_thread|kthread_worker_fn|io_wqe?_worker|io_worker_handle_work|"
+    r"io_wq_submit_work|__usb_hcd_giveback_urb|usb_giveback_urb_bh|do_IRQ|handle_irq_desc|generic_handle_irq\w*|"
+    r"run_irq_workd|__mmput|mmput|workqueue_softirq_\w+|bh_worker"
 )
 
 
@@ -63,27 +81,31 @@ def guilty_frame(crash: Crash, kind: str = "", named: Frame | None = None) -> Fr
     frames = [frame for frame in crash.frames if not frame.inline]
     frames = frames or list(crash.frames) or [frame for frame in (crash.pc, crash.lr) if frame]
     if named is not None:
-        if kind == "kcsan" or not is_machinery(named.function, named.module):
+        kind = _SORTS.get(plain_name(named.function), kind)
+        if kind == "kcsan" or not _is_passed(named, kind):
             return _plain(named)
         names = [frame.function for frame in frames]
         if named.function in names:
             frames = frames[names.index(named.function) + 1 :]
-        return _first(frames, crash.pc) or _plain(named)
+        return _first(frames, crash.pc, kind) or _plain(named)
     if kind in STALLS:
         return _of_stall(frames, crash)
     if kind == "hung-task":
-        waits = next((frame for frame in frames if _GRACE_PERIOD.fullmatch(plain_name(frame.function))), None)
-        if waits is not None:
-            return replace(waits, function="synchronize_rcu")
-    if kind == "memory-leak":
-        asks = [frame for frame in frames if not is_allocator(frame.function)]
-        return _first(asks, crash.pc) or _fallback(asks or frames, crash.pc)
-    return _first(frames, crash.pc) or (None if kind == "panic" else _fallback(frames, crash.pc))
+        for frame in frames:
+            if _GRACE_PERIOD.search(frame.function):
+                return replace(frame, function="synchronize_rcu")
+            if "rtnl_lock" in frame.function:  # one lock for all of the network: who holds it is another question
+                return _plain(frame)
+    return _first(frames, crash.pc, kind) or (None if kind == "panic" else _fallback(frames, crash.pc))
 
 
-def _first(frames: Sequence[Frame], pc: Frame | None) -> Frame | None:
+def _is_passed(frame: Frame, kind: str) -> bool:
+    return is_machinery(frame.function, frame.module) or is_beside(frame.function, kind)
+
+
+def _first(frames: Sequence[Frame], pc: Frame | None, kind: str = "") -> Frame | None:
     for frame in frames:
-        if _names_somebody(frame, pc) and not is_machinery(frame.function, frame.module):
+        if _names_somebody(frame, pc) and not _is_passed(frame, kind):
             return _plain(frame)
     return None
 

@@ -34,8 +34,23 @@ _DAMAGED = re.compile(r"\[(?=[^\]]{12,14}\])[ \d.]{0,14}[^\] \d.][ \d.]{0,14}\]"
 _EMBEDDED = re.compile(r"(?:<(?P<level>\d{1,3})>)?\[ {0,8}" + _TIME + r"\]" + _CALLER + " ?")
 _LOGIN = re.compile(r".{0,200}login: \[ {0,8}(?P<time>\d{1,9}\.\d{1,9})\]" + _CALLER + " ?")
 _SYSLOG = re.compile(
-    r"(?:<\d{1,3}>)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d[T ][\d:.,+Z-]{8,32}) \S{1,255} kernel: "
+    r"(?:<\d{1,3}>)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d[T ][\d:.,+Z-]{8,32})"
+    r"(?: \S{1,255}){0,2} (?:kernel|klogd): "
 )
+# What other programs put before the kernel's words: loggers of a serial line and LAVA the time of the host, dmesg its
+# own forms of the time (-T, -H, -d) and level (-x).
+_STAMP = re.compile(
+    r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[\d.,:+Z-]{0,20}\]? {1,4}|\[\d\d:\d\d:\d\d[\d.,]{0,10}\] {1,4}|"
+    r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\] |\[ {0,6}\+\d{1,6}\.\d{6}\] |"
+    r"\[ {0,8}\d{1,9}\.\d{6} <[ \d.]{1,16}>\] |kern {0,4}:\w{3,6} {0,3}: (?=\[)|"
+    r"- \{\"dt\": \"[^\"]{10,40}\", \"lvl\": \"target\", \"msg\": \""
+)
+_VENDOR_FIRSTS = frozenset(" [(")
+_STAMPED = frozenset("[-k0123456789")
+_PROSE = re.compile(r"(?:WARNING|INFO|BUG):(?: \w{1,16})?$")
+"""What loggers of programs write after the time, too."""
+# What vendors put after the kernel's time: cpu, pid and name of the process.
+_VENDOR = re.compile(r" ?\[\d{1,2}: {0,16}[^\]]{1,32}: {0,8}\d{1,8}\] ?|\(\d{1,2}\)\[\d{1,8}:[^\]]{1,32}\]")
 # A record of /dev/kmsg: priority, sequence number, microseconds since boot, flags.
 _KMSG = re.compile(r"(?P<priority>\d{1,4}),\d{1,20},(?P<us>\d{1,18}),[^;\s]{1,64};")
 
@@ -77,10 +92,13 @@ def parse_line(raw: bytes, number: int) -> Line:
     body = text if clean else _CONTROL.sub("", _ESCAPE.sub("", text))
     if match := _PREFIX.match(body):
         level, time, caller = match.groups()
+        start = match.end()
+        if body[start : start + 1] in _VENDOR_FIRSTS and (vendor := _VENDOR.match(body, start)):
+            start = vendor.end()
         return Line(
             number,
             text,
-            body[match.end() :].rstrip(),
+            body[start:].rstrip(),
             float(time),
             caller.replace(" ", "") if caller else None,
             int(level) & 7 if level else None,
@@ -99,6 +117,8 @@ def parse_line(raw: bytes, number: int) -> Line:
             return _line(number, text, body, match)
         if match := _DAMAGED.match(body):
             return Line(number, text, body[match.end() :].rstrip(), None, match["caller"])
+    if body[:1] in _STAMPED and (match := _STAMP.match(body)) and not _PROSE.match(body, match.end()):
+        return parse_line(body[match.end() :].removesuffix('"}').encode(), number)._replace(text=text)
     if match := _LEVEL.match(body):
         return Line(number, text, body[match.end() :].rstrip(), None, None, int(match["level"]) & 7)
     return Line(number, text, body.lstrip("\ufffd").rstrip())
@@ -153,11 +173,17 @@ def split_prefix(text: str) -> tuple[float | None, str]:
     if text[13:15] == "] " and text[6] == "." and text[0] == "[" and text[7:13].isdecimal():
         seconds = text[1:6].lstrip(" ")
         if seconds.isdecimal():
-            return float(text[1:13]), text[15:].rstrip()
+            start = 15
+            if text[15:16] in _VENDOR_FIRSTS and (vendor := _VENDOR.match(text, 15)):
+                start = vendor.end()
+            return float(text[1:13]), text[start:].rstrip()
     match = _PREFIX.match(text)
     if match is None:
         return None, ""
-    return float(match[2]), text[match.end() :].rstrip()
+    start = match.end()
+    if text[start : start + 1] in _VENDOR_FIRSTS and (vendor := _VENDOR.match(text, start)):
+        start = vendor.end()
+    return float(match[2]), text[start:].rstrip()
 
 
 class LineSplitter:

@@ -34,6 +34,14 @@ _ONE_OF_MANY = {"rcu-stall"}
 """Kinds whose first line comes several times in one report."""
 _NUMBER = re.compile(r"\[#\d{1,6}\]")
 _SMASHED = re.compile(r"stack is corrupted in: (?P<function>[A-Za-z_]\w{0,127})\+0x")
+_SORTS = (
+    ("suspicious", "rcu-usage"),
+    ("non-static key", "new-key"),
+    ("-free", "bad-free"),
+    ("bad usercopy", "usercopy"),
+    ("scheduling while atomic", "scheduling"),
+)
+"""What a title has in it, and which sort of report that is (see ``machinery.is_beside``)."""
 _DIED = {"oops", "general-protection", "alignment-trap"}
 _NOISE = re.compile(r"-?0x[0-9a-f]+|\b[0-9a-f]*\d[0-9a-f]*\b|-?\d+(?:\.\d+)?", re.IGNORECASE)
 
@@ -258,11 +266,15 @@ class Report:
                 return guilty_frame(crash, self.rule.kind, first)
         if not named:
             overflow = self.rule.id == "stack-overflow" or "corrupted stack end" in (crash.panic_reason or "")
-            return guilty_frame(crash, "stack-overflow" if overflow else self.rule.kind)
+            return guilty_frame(crash, "stack-overflow" if overflow else self._sort())
         text = self._groups.get("offset") or ""
         offset = int(text, 16) if re.fullmatch(r"[0-9a-f]{1,16}", text) else None
         module = self._groups.get("module") or self._module_of(named)
-        return guilty_frame(crash, self.rule.kind, Frame(named, offset, None, module))
+        return guilty_frame(crash, self._sort(), Frame(named, offset, None, module))
+
+    def _sort(self) -> str:
+        """The kind, or which of the reports of this kind it is."""
+        return next((sort for text, sort in _SORTS if text in self._title), self.rule.kind)
 
     def _module_of(self, function: str) -> str | None:
         return next(

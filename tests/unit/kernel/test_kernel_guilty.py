@@ -6,7 +6,7 @@ import pytest
 
 from pytest_shepherd_hil.kernel.guilty import guilty_frame
 from pytest_shepherd_hil.kernel.incident import Crash, Frame
-from pytest_shepherd_hil.kernel.machinery import is_allocator, is_machinery
+from pytest_shepherd_hil.kernel.machinery import is_beside, is_machinery
 from tests.unit.kernel.kernel_console import judge
 
 
@@ -28,6 +28,10 @@ def guilty(kind: str, *functions: str, named: str | None = None) -> str | None:
         "schedule_timeout", "wait_for_completion", "io_schedule", "flush_workqueue", "cancel_work_sync",
         "memcpy", "strscpy", "_copy_from_user", "kmalloc_trace", "kfree", "vmalloc_user", "__alloc_pages", "crc32_le",
         "refcount_warn_saturate", "kref_put", "__list_del_entry_valid", "rb_erase", "skb_put", "_find_next_bit",
+        "do_kernel_address_page_fault", "el1h_64_sync_handler", "bug_brk_handler", "tlb_do_page_fault_0",
+        "show_fault_oops", "find_next_bit", "find_next_zero_bit_le",
+        "ip6_string", "mac_address_string", "__dynamic_dev_dbg", "__btrfs_panic", "check_unmap", "debug_dma_map_page",
+        "ww_mutex_lock", "rtlock_slowlock", "prepare_to_wait_event", "tasklet_kill", "__get_user_nocheck_4",
         "kobject_put", "device_del", "sysfs_remove_group", "usb_submit_urb", "devres_release_all", "readl", "iput",
     ],
 )  # fmt: skip
@@ -42,6 +46,7 @@ def test_what_only_notices_or_does_what_it_is_told_is_machinery(function: str) -
         "pru0_comm_receive_msg", "rtnl_lock", "pipe_lock", "drm_atomic_commit", "bitmap_ip_add", "kvm_mmu_page_alloc",
         "skb_release_data", "remove_wait_queue", "snd_seq_queue_alloc", "input_register_device", "fs_reclaim_acquire",
         "rcu_cblist_dequeue", "try_to_wake_up", "radix_tree_node_alloc", "mptcp_pm_del_add_timer",
+        "lock_sock_nested", "cdev_del", "get_user_pages", "device_add_disk", "find_next_extent", "entry_lru_isolate",
         "synchronize_sched_expedited_cpu_stop", "kernfs_fop_open", "find_uprobe", "firmware_fallback_sysfs",
     ],
 )  # fmt: skip
@@ -58,7 +63,22 @@ def test_a_module_may_call_its_functions_after_what_they_do() -> None:
 def test_a_leak_is_of_who_asked_for_the_memory() -> None:
     assert guilty("memory-leak", "__kmalloc", "sk_prot_alloc", "sk_alloc", "demo_create") == "demo_create"
     assert guilty("oops", "demo_buffer_alloc", "demo_create") == "demo_buffer_alloc"
-    assert is_allocator("demo_buffer_alloc")
+    assert is_beside("demo_buffer_alloc", "memory-leak")
+
+
+def test_who_hangs_is_found_beyond_the_locks_it_waits_for() -> None:
+    assert guilty("hung-task", "__schedule", "demo_wait_idle", "demo_take_lock", "demo_store") == "demo_store"
+    assert guilty("hung-task", "schedule", "mutex_lock_nested", "rtnl_lock", "demo_work") == "rtnl_lock"
+    assert guilty("hung-task", "schedule", "__synchronize_srcu", "synchronize_net", "demo") == "synchronize_rcu"
+    assert guilty("oops", "demo_take_lock", "demo_store") == "demo_take_lock"
+
+
+def test_who_frees_what_is_still_armed_is_found_beyond_what_frees() -> None:
+    functions = ("__warn", "debug_print_object", "debug_check_no_obj_freed", "kmem_cache_free", "kvfree", "demo_remove")
+    assert guilty("warning", *functions, named="debug_print_object") == "demo_remove"
+    assert guilty("warning", "debug_print_object", "debug_rcu_head_queue", "demo_put", named="debug_print_object") == (
+        "demo_put"
+    )
 
 
 @pytest.mark.parametrize(
