@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from pytest_shepherd_hil.kernel.firsts import may_begin
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -101,23 +103,35 @@ worker |mce: |[Hardware Error]|sysrq: |Task:|ODEBUG: |DEBUG_LOCKS_WARN_ON|usb 1-
 kobject_add|sysfs: cannot|task:|Trace; |Bad page|RBP:|Fatal exception|Attempted to|---[ end |-----------|
 *** DEADLOCK|Aborting|Restarting""".replace("|\n", "|").split("|")
 
-_CHARS: Final = "".join(map(chr, range(33, 127)))
-_Entry = tuple["Callable[[str], re.Match[str] | None]", tuple[str, ...], tuple[str, ...]]
+_KEY: Final = 3
+"""So many first characters of a message tell which shapes come into question."""
+_MAX_KEYS: Final = 4096
+_Look = tuple["Callable[[str], re.Match[str] | None]", str]
 
 
-def _by_first_character() -> dict[str, _Entry]:
-    """For each first character: one pattern, the shapes of its alternatives, and beginnings of plain text."""
-    table: dict[str, _Entry] = {}
-    for char in {*_CHARS, " ", "\t"}:
-        shapes = [(s, p) for s, f, p in _SHAPES if char in f or (not f and char.isalnum())]
-        # An empty group at the end of each alternative tells which it was, and costs less than one around it.
-        pattern = re.compile("|".join(f"(?:{p})()" if "|" in p else f"{p}()" for _, p in shapes) or "(?!)")
-        texts = tuple(text for text in _TEXT if text.startswith(char))
-        table[char] = (pattern.match, ("", *(shape for shape, _ in shapes)), texts)
-    return table
+class _Looks(dict[str, tuple[tuple[_Look, ...], tuple[str, ...]]]):
+    """For the beginning of a message: the shapes that it may have, in order, and beginnings of plain text.
+
+    Made when it is first asked for; bounded, since a console says what it likes.
+    """
+
+    def __missing__(self, key: str) -> tuple[tuple[_Look, ...], tuple[str, ...]]:
+        if len(self) >= _MAX_KEYS:
+            self.clear()
+        first = key[:1]
+        looks = tuple(
+            (pattern.match, shape)
+            for shape, chars, pattern in _PATTERNS
+            if (first in chars or (not chars and first.isalnum() and first.isascii())) and may_begin(pattern, key)
+        )
+        texts = tuple(text for text in _TEXT if text.startswith(key) or key.startswith(text))
+        found = self[key] = (looks if first in _KNOWN else (), texts if first in _KNOWN else ())
+        return found
 
 
-_TABLE: Final = _by_first_character()
+_KNOWN: Final = frozenset({*map(chr, range(33, 127)), " ", "\t"})
+_PATTERNS: Final = tuple((shape, chars, re.compile("^(?:" + pattern + ")")) for shape, chars, pattern in _SHAPES)
+_LOOKS: Final = _Looks()
 _PLACE: Final = re.compile(PLACE)
 
 
@@ -127,12 +141,10 @@ def shape_of(message: str) -> str | None:
     ``frame``, ``arm``, ``inline`` are of a trace, ``guess`` is what the kernel only found on the stack; ``endtrace``,
     ``panic``, ``reboot`` end something; ``text`` is the rest.
     """
-    entry = _TABLE.get(message[:1])
-    if entry is None:
-        return None
-    match, shapes, texts = entry
-    if found := match(message):
-        return shapes[found.lastindex or 0]
+    looks, texts = _LOOKS[message[:_KEY]]
+    for match, shape in looks:
+        if match(message):
+            return shape
     if message.startswith(texts):
         return "text"
     return "frame" if _PLACE.match(message) else None
