@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.kernel.incident import Crash
 from pytest_shepherd_hil.kernel.reading import READERS, Reading
 from pytest_shepherd_hil.kernel.shapes import shape_of
 
-__all__ = ["NULL_PAGE", "CrashReader"]
+if TYPE_CHECKING:
+    from pytest_shepherd_hil.kernel.reading import Read
+    from pytest_shepherd_hil.kernel.rows import Row
+
+__all__ = ["FLAGGED", "NULL_PAGE", "CrashReader"]
 
 NULL_PAGE = 4096
 """An address below this is a NULL base plus an offset."""
 
 _MAX_LINES = 1500
 _MAX_CHARS = 1024
-_MUTE = frozenset({"guess", "text"})
-"""Shapes of which nothing is read."""
+_MAX_READ = 2048
 _TRACED = frozenset({"frame", "guess", "arm"})
-_FLAGGED = frozenset({"endtrace", "number", "panic", "reboot"})
+FLAGGED = frozenset({"endtrace", "number", "panic", "reboot"})
+"""Shapes of lines that change how far the report has come."""
 _PANIC = re.compile(r"(?P<end>---\[ end )?Kernel panic - not syncing:? {0,2}(?P<reason>.{0,300}?)(?: \]---)?$")
 
 
@@ -39,7 +44,8 @@ class CrashReader:
         """It has shown its ``[#1]``."""
         self.traced = False
         """It has shown a frame."""
-        self._lines: list[tuple[str, str]] = []
+        self._said: list[tuple[Read, str] | list[Row]] = []
+        self._count = 0
         self._read: tuple[int, Reading] | None = None
 
     def add(self, message: str) -> bool:
@@ -47,27 +53,38 @@ class CrashReader:
         shape = shape_of(message)
         if shape is None:
             return False
-        if shape in READERS and len(self._lines) < _MAX_LINES:
-            self._lines.append((shape, message))
-        if shape in _TRACED:
-            self.traced = True
-        elif shape in _FLAGGED:
+        self.add_shape(shape, message)
+        if shape in FLAGGED:
             self._flag(shape, message)
         return True
 
     def add_plain(self, message: str) -> bool:
         """Take one message that ends nothing; False, and nothing taken, where it is another."""
         shape = shape_of(message)
-        if shape in _MUTE:
-            self.traced = self.traced or shape == "guess"
-            return True
-        if shape is None or shape in _FLAGGED:
+        if shape is None or shape in FLAGGED:
             return False
-        if len(self._lines) < _MAX_LINES:
-            self._lines.append((shape, message))
-        if not self.traced and shape in _TRACED:
-            self.traced = True
+        self.add_shape(shape, message)
         return True
+
+    def add_shape(self, shape: str, message: str) -> None:
+        """Take one message of a known shape, for what it says."""
+        if shape in _TRACED:
+            self.traced = True
+        reader = READERS.get(shape)
+        if reader is not None and self._count < _MAX_LINES:
+            self._said.append((reader, message[:_MAX_READ]))
+            self._count += 1
+
+    def add_rows(self, rows: list[Row]) -> None:
+        """Take the ordinary frames, and guesses, among these lines."""
+        frames = [row for row in rows if row[2]]
+        if frames:
+            self.traced = True
+            frames = frames[: _MAX_LINES - self._count]
+            self._said.append(frames)
+            self._count += len(frames)
+        elif not self.traced:
+            self.traced = any(row[1] for row in rows)
 
     def _flag(self, shape: str, message: str) -> None:
         if shape == "endtrace":
@@ -82,14 +99,16 @@ class CrashReader:
 
     def reading(self) -> Reading:
         """What the lines so far say."""
-        if self._read is None or self._read[0] != len(self._lines):
+        if self._read is None or self._read[0] != self._count:
             reading = Reading()
-            for shape, message in self._lines:
-                reader = READERS.get(shape)
-                if reader is not None:
-                    reader(reading, message[:2048])
+            for said in self._said:
+                if isinstance(said, list):
+                    reading.rows(said)
+                else:
+                    read, message = said
+                    read(reading, message)
             reading.finish()
-            self._read = (len(self._lines), reading)
+            self._read = (self._count, reading)
         return self._read[1]
 
     def crash(self, kind: str = "") -> Crash:

@@ -8,8 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.kernel.causes import Causes
+from pytest_shepherd_hil.kernel.gates import KEY
 from pytest_shepherd_hil.kernel.hints import cma_hints, reboot_hints, remoteproc_hints
 from pytest_shepherd_hil.kernel.lines import may_embed, split_embedded
+from pytest_shepherd_hil.kernel.marks import CUT, MARK, MARKED, PREAMBLE, REQUEST
 from pytest_shepherd_hil.kernel.report import MAX_LINE_CHARS, Report
 from pytest_shepherd_hil.kernel.rules import load_rules
 from pytest_shepherd_hil.kernel.single import number_of, single_incident
@@ -18,6 +20,7 @@ from pytest_shepherd_hil.kernel.timeline import Timeline
 if TYPE_CHECKING:
     from pytest_shepherd_hil.kernel.incident import Incident
     from pytest_shepherd_hil.kernel.lines import Line
+    from pytest_shepherd_hil.kernel.rows import Rows
     from pytest_shepherd_hil.kernel.rules import Hit, Rules
 
 __all__ = ["Detector"]
@@ -26,17 +29,11 @@ _MAX_SEEN = 256
 _PANIC_WITHIN_S = 5.0
 _PANIC_WITHIN_LINES = 50
 
-_CUT = re.compile(r"8<--- cut here ---|-{4,16}\[ cut here \]-{4,16}")
-# What may stand before the line that shows what it is, also where the first line was lost.
-_PREAMBLE = re.compile(_CUT.pattern + r"|pgd = [0-9a-f]{8,16}$|\[[0-9a-f]{8,16}\] \*pgd=[0-9a-f]{8,16}")
 _MAX_PREAMBLE = 4
 _MAX_ASIDE = 4
 """Reports of other cpus that are open at the same time."""
 _MAX_ASIDE_LINES = 200
 """So many lines after its last one, a report that had been put aside is over."""
-_REQUEST = re.compile(r"(?:reboot|kexec_core|sysrq): (?:Restarting system|Starting new kernel|Resetting)")
-_SPECIAL_FIRSTS = frozenset("8-p[rks")
-_SPECIAL = re.compile(f"{_PREAMBLE.pattern}|{_REQUEST.pattern}")
 _SHOWS_A_LOG = re.compile(r"[$#>] .{0,200}\b(?:dmesg|journalctl|\w{0,20}log|messages|kmsg)\b")
 
 _BANNERS = ("spl", "uboot", "start", "linux", "version")
@@ -137,16 +134,16 @@ class Detector:
         )
         return found
 
-    def take_run(self, number: int, lines: list[str], start: int) -> int:
+    def take_rows(self, rows: Rows, start: int, number: int) -> int:
         """Judge lines of the open report that no rule matches, without making a :class:`Line` of each.
 
-        ``number`` is the number of ``lines[start]``. Tells how many have been taken: the next one is to be fed.
+        ``number`` is the number of the line at ``start``. Tells where a line is that is to be fed, or the end.
         """
         report, newest = self._report, self._timeline.newest
-        if report is None or newest is None or not self._calm or report.settling or self._others:
-            return 0
-        taken, self._timeline.newest = report.take_run(number, lines, start, newest)
-        return taken
+        if report is None or newest is None or not self._calm or self._others or self._preamble:
+            return start
+        start, self._timeline.newest = report.take_rows(rows, start, number, newest)
+        return start
 
     def _is_healthy(self, message: str, time_s: float) -> bool:
         """Whether the line says nothing: the fast way of :meth:`_judge` while no report is open."""
@@ -154,13 +151,13 @@ class Detector:
         newest = timeline.newest
         if newest is None or not newest <= time_s <= newest + 1.0:
             return False
-        match, texts = self._gates[message[:2]]
+        match, texts = self._gates[message[:KEY]]
         if match is not None and match(message):
             return False
         for text in texts:
             if text in message:
                 return False
-        if ("]" in message and may_embed(message)) or (message[0] in _SPECIAL_FIRSTS and _SPECIAL.match(message)):
+        if ("]" in message and may_embed(message)) or (message[0] in MARKED and MARK.match(message)):
             return False
         if self._preamble:
             self._preamble.clear()
@@ -185,7 +182,7 @@ class Detector:
 
     def may_be_news(self, message: str) -> bool:
         """False for a message that no rule matches, and that says nothing about a boot either."""
-        return self._rules.match(message) is not None or _REQUEST.match(message) is not None
+        return self._rules.match(message) is not None or REQUEST.match(message) is not None
 
     def pass_time(self, time_s: float) -> list[Incident]:
         """Take note of the time of a line that is known to be no news."""
@@ -294,11 +291,11 @@ class Detector:
             self._report = self._last
             return found
         if hit is None:
-            if not _PREAMBLE.match(line.message):
+            if not PREAMBLE.match(line.message):
                 self._preamble.clear()
             elif len(self._preamble) < _MAX_PREAMBLE:
                 self._preamble.append(line)
-            if _REQUEST.match(line.message):
+            if REQUEST.match(line.message):
                 self._request = line.message[:MAX_LINE_CHARS]
             return found
         found += self._single(line, hit) if hit.rule.report is None else self._start(line, hit)
@@ -340,7 +337,7 @@ class Detector:
         if starts and hit is not None and not (report.continues(hit, line.message) and self._follows(report, line)):
             found.append(self._close(report))
             return False
-        ours = starts or (hit is None and not (report.settling and _CUT.match(line.message)))
+        ours = starts or (hit is None and not (report.settling and CUT.match(line.message)))
         ours = ours or (hit is not None and not report.settling and report.rule.kind in hit.rule.consequence_of)
         if starts and hit is not None and hit.rule.report != "panic" and not report.reader.traced:
             report.refine(hit)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["beginnings", "first_characters"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["first_characters", "may_begin"]
 
 _ALL = frozenset(map(chr, range(128)))
 
@@ -18,59 +21,108 @@ def first_characters(pattern: re.Pattern[str]) -> frozenset[str] | None:
     A pattern that is anchored with ``^`` and says how it begins has an answer. Any other character is left to the
     caller to try.
     """
-    begins = beginnings(pattern, 1)
-    return None if begins is None else frozenset(begins)
-
-
-@lru_cache(maxsize=512)
-def beginnings(pattern: re.Pattern[str], length: int) -> frozenset[str] | None:
-    """The same for the first ``length`` characters; a shorter text is all that the pattern needs."""
-    if not pattern.pattern.startswith("^") or pattern.flags & (re.IGNORECASE | re.MULTILINE):
+    items = _parsed(pattern)
+    if items is None:
         return None
     try:
-        parse: Any = vars(re)["_parser"].parse
-        texts = _sequence(list(parse(pattern.pattern)), length)
-    except (KeyError, AttributeError, ValueError, TypeError):  # another Python's parser: no answer is never wrong
+        texts = _firsts(items)
+    except ValueError:
         return None
     return None if "" in texts else texts
 
 
-def _sequence(items: list[Any], length: int) -> frozenset[str]:
-    """What a sequence can begin with, cut to ``length``."""
+def may_begin(pattern: re.Pattern[str], beginning: str) -> bool:
+    """False where no text with this beginning is one that ``pattern`` matches."""
+    items = _parsed(pattern)
+    if items is None:
+        return True
+    try:
+        return bool(_after(items, beginning, frozenset({0})))
+    except ValueError:
+        return True
+
+
+@lru_cache(maxsize=512)
+def _parsed(pattern: re.Pattern[str]) -> list[Any] | None:
+    """The parts of an anchored pattern; None where it is none, or where another Python's parser is another."""
+    if not pattern.pattern.startswith("^") or pattern.flags & (re.IGNORECASE | re.MULTILINE):
+        return None
+    try:
+        return list(vars(re)["_parser"].parse(pattern.pattern))
+    except (KeyError, AttributeError, ValueError, TypeError):
+        return None
+
+
+def _firsts(items: list[Any]) -> frozenset[str]:
+    """The characters with which a sequence can begin; with an empty text where it can be empty."""
     texts: frozenset[str] = frozenset({""})
-    for item in items:
-        short = {text for text in texts if len(text) < length}
-        if not short:
+    for name, argument in items:
+        if "" not in texts:
             break
-        own = _item(item, length)
-        texts = (texts - short) | {(text + more)[:length] for text in short for more in own}
+        texts = (texts - {""}) | _first(str(name), argument)
     return texts
 
 
-def _item(item: tuple[Any, Any], length: int) -> frozenset[str]:
-    name, argument = str(item[0]), item[1]
+def _first(name: str, argument: Any) -> frozenset[str]:
     if name == "LITERAL":
         return frozenset({chr(argument)})
     if name == "IN":
-        members = re.compile(_class_source(argument))
-        return frozenset(char for char in _ALL if members.match(char))
-    if name in ("AT", "ASSERT", "ASSERT_NOT"):
+        return frozenset(filter(_members(_class_source(argument)), _ALL))
+    if name in _EMPTY:
         return frozenset({""})
     if name == "SUBPATTERN":
-        return _sequence(list(argument[-1]), length)
+        return _firsts(list(argument[-1]))
     if name == "BRANCH":
-        return frozenset().union(*(_sequence(list(branch), length) for branch in argument[1]))
-    if name in ("MAX_REPEAT", "MIN_REPEAT"):
-        least, most, repeated = argument
-        texts = _sequence(list(repeated) * min(int(least), length), length)
-        for count in range(int(least), min(int(most), length)):
-            texts |= _sequence(list(repeated) * (count + 1), length)
-        return texts
+        return frozenset().union(*(_firsts(list(branch)) for branch in argument[1]))
+    if name in _REPEATS:
+        texts = _firsts(list(argument[2]))
+        return texts if argument[0] else texts | {""}
     if name in ("ANY", "NOT_LITERAL"):
         return _ALL
     raise ValueError(name)
 
 
+def _after(items: list[Any], text: str, starts: frozenset[int]) -> frozenset[int]:
+    """How much of a text a sequence can have taken that began at one of ``starts``; all of it, if it goes on longer."""
+    for name, argument in items:
+        if not starts or starts == {len(text)}:
+            break
+        starts = _behind(str(name), argument, text, starts)
+    return starts
+
+
+def _behind(name: str, argument: Any, text: str, starts: frozenset[int]) -> frozenset[int]:
+    if name in _EMPTY:
+        return starts
+    if name == "SUBPATTERN":
+        return _after(list(argument[-1]), text, starts)
+    if name == "BRANCH":
+        return frozenset().union(*(_after(list(branch), text, starts) for branch in argument[1]))
+    if name in _REPEATS:
+        least, most, repeated = argument
+        ends = starts if least == 0 else frozenset()
+        for count in range(1, min(int(most), int(least) + len(text)) + 1):
+            starts = _after(list(repeated), text, starts)
+            if count >= least:
+                ends |= starts
+            elif starts == {len(text)}:
+                return starts
+        return ends
+    if name == "LITERAL":
+        fits = chr(argument).__eq__
+    elif name == "NOT_LITERAL":
+        fits = chr(argument).__ne__
+    elif name == "IN":
+        fits = _members(_class_source(argument))
+    elif name == "ANY":
+        fits = "\n".__ne__
+    else:
+        raise ValueError(name)
+    return frozenset(min(at + 1, len(text)) for at in starts if at == len(text) or fits(text[at]))
+
+
+_EMPTY = ("AT", "ASSERT", "ASSERT_NOT")
+_REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 _CATEGORIES = {
     "CATEGORY_WORD": r"\w",
     "CATEGORY_NOT_WORD": r"\W",
@@ -94,3 +146,9 @@ def _class_source(members: list[Any]) -> str:
         else:
             source += _CATEGORIES[str(argument)]
     return f"[{source}]"
+
+
+@lru_cache(maxsize=256)
+def _members(source: str) -> Callable[[str], object]:
+    """Tells whether a character is of a class."""
+    return re.compile(source).match

@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_shepherd_hil.kernel.firsts import beginnings, first_characters
+from pytest_shepherd_hil.kernel.firsts import first_characters, may_begin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pytest_shepherd_hil.kernel.rules import Rule
 
-__all__ = ["Gate", "Gates"]
+__all__ = ["KEY", "Gate", "Gates"]
 
 _GENERAL = 20
 """A rule that may begin with more characters than this is looked for by its texts, not by its beginning."""
+KEY = 3
+"""So many first characters of a message tell which rules come into question."""
+_MAX_GATES = 4096
 _COMMON = 5
 """So many characters in common make two texts worth one look."""
 
@@ -27,10 +30,7 @@ _OPEN: Gate = (None, ("",))
 
 
 class Gates(dict[str, Gate]):
-    """For the first two characters of a message its gate, made when it is first asked for.
-
-    At most as many gates as pairs of ASCII characters are kept.
-    """
+    """For the first three characters of a message its gate, made when it is first asked for; bounded in number."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         super().__init__()
@@ -40,20 +40,24 @@ class Gates(dict[str, Gate]):
         self._special = [(rule, first) for rule, first in firsts if rule.id not in general]
         self._made: dict[tuple[str, ...], Gate] = {}
 
-    def __missing__(self, pair: str) -> Gate:
-        if len(pair) < 2 or not pair.isascii():
+    def __missing__(self, beginning: str) -> Gate:
+        if len(beginning) < KEY or not beginning.isascii():
             return _OPEN
-        rules = [rule for rule, first in self._special if first is None or (pair[0] in first and _begins(rule, pair))]
-        general = [rule for rule, first in self._general if first is None or pair[0] in first]
+        if len(self) >= _MAX_GATES:
+            self.clear()
+        rules = _beginning_with(beginning, self._special)
+        general = _beginning_with(beginning, self._general)
         ids = tuple(rule.id for rule in (*rules, *general))
         if ids not in self._made:
+            if len(self._made) >= _MAX_GATES:
+                self._made.clear()
             self._made[ids] = _gate(rules, _shortened([text for rule in general for text in rule.contains]))
-        gate = self[pair] = self._made[ids]
+        gate = self[beginning] = self._made[ids]
         return gate
 
     def may_match(self, message: str) -> bool:
         """False where no rule matches."""
-        match, texts = self[message[:2]]
+        match, texts = self[message[:KEY]]
         if match is not None and match(message):
             return True
         for text in texts:  # noqa: SIM110  any() is several times slower
@@ -62,10 +66,13 @@ class Gates(dict[str, Gate]):
         return False
 
 
-def _begins(rule: Rule, pair: str) -> bool:
-    """Whether what a rule matches may begin with these two characters."""
-    texts = beginnings(rule.pattern, 2)
-    return texts is None or pair in texts or pair[0] in texts
+def _beginning_with(beginning: str, rules: list[tuple[Rule, frozenset[str] | None]]) -> list[Rule]:
+    """The rules that may match a message with this beginning."""
+    return [
+        rule
+        for rule, first in rules
+        if first is None or (beginning[0] in first and may_begin(rule.pattern, beginning))
+    ]
 
 
 def _shortened(texts: list[str]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,9 @@ from pytest_shepherd_hil.kernel.shapes import ADDRESS, FUNCTION
 from pytest_shepherd_hil.kernel.trace import PLACE_GROUPS, SYM, Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pytest_shepherd_hil.kernel.rows import Row
 
-__all__ = ["READERS", "Reading"]
+__all__ = ["READERS", "Read", "Reading"]
 
 _MAX_REGISTERS = 64
 _MAX_MODULES = 512
@@ -252,6 +253,15 @@ class Reading:
             self.marker(mark[1])
         self._traces[-1].push((message, self._context))
 
+    def rows(self, rows: list[Row]) -> None:
+        """Ordinary frames, one after the other."""
+        if self._ended or self._aside:
+            self._aside = False
+            rows = [] if self._ended else rows[1:]
+        trace, context = self._traces[-1], self._context
+        for row in rows:
+            trace.push((row, context))
+
     def inline(self, message: str) -> None:
         if not self._ended and (match := _INLINE.match(message)):
             self._push(Frame(match[1], context=self._context, inline=True))
@@ -294,8 +304,9 @@ _STALL_REPORTER = frozenset(
     {"rcu_gp_kthread", "rcu_gp_fqs_loop", "rcu_exp_gp_kthread", "rcu_tasks_kthread", "khungtaskd"}
 )
 
+Read = Callable[[Reading, str], None]
 _R = Reading
-READERS: dict[str, Callable[[Reading, str], None]] = {
+READERS: dict[str, Read] = {
     "frame": _R.frame,
     "arm": _R.arm_frame,
     "inline": _R.inline,

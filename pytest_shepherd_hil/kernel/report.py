@@ -6,16 +6,19 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_shepherd_hil.kernel.crash import NULL_PAGE, CrashReader
+from pytest_shepherd_hil.kernel.crash import FLAGGED, NULL_PAGE, CrashReader
 from pytest_shepherd_hil.kernel.guilty import guilty_frame
 from pytest_shepherd_hil.kernel.hints import crash_hints, is_secondary, panic_hints
 from pytest_shepherd_hil.kernel.incident import Frame, Incident
-from pytest_shepherd_hil.kernel.lines import may_embed, split_prefix
+from pytest_shepherd_hil.kernel.lines import may_embed
 from pytest_shepherd_hil.kernel.machinery import is_machinery
+from pytest_shepherd_hil.kernel.marks import MARK, MARKED
+from pytest_shepherd_hil.kernel.shapes import shape_of
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.kernel.incident import Crash
     from pytest_shepherd_hil.kernel.lines import Line
+    from pytest_shepherd_hil.kernel.rows import Rows
     from pytest_shepherd_hil.kernel.rules import Hit
 
 __all__ = ["MAX_CONSEQUENCES", "Report", "normalised"]
@@ -94,54 +97,90 @@ class Report:
         self._foreign = 0
         return True
 
-    def take_plain(self, line_number: int, text: str, message: str, time_s: float) -> bool:
+    def take_plain(self, number: int, text: str, message: str, time_s: float | None) -> bool:
         """Read a line that no rule knows and that ends nothing: the fast way of :meth:`take`. False: take it."""
         if self._total >= _MAX_TOTAL_LINES - 1 or not self.reader.add_plain(message):
             return False
         if len(self._lines) < MAX_LINES:
             self._lines.append(text[:MAX_LINE_CHARS])
-        self.last_line = line_number
-        self.last_time = time_s
+        self.last_line = number
+        if time_s is not None:
+            self.last_time = time_s
         self._total += 1
         self._foreign = 0
         return True
 
-    def take_run(self, number: int, lines: list[str], start: int, newest: float) -> tuple[int, float]:
-        """As :meth:`take_plain` for the lines from ``start`` on; how many have been taken, and the newest time."""
-        add, kept = self.reader.add_plain, self._lines
-        taken, last = 0, start
-        index = start
-        for index in range(start, min(len(lines), start + _MAX_TOTAL_LINES - 1 - self._total)):
-            line = lines[index]
-            time, message = split_prefix(line)
-            if time is None:
-                if line:
-                    break
-                continue
-            if not newest <= time <= newest + 1.0 or ("]" in message and may_embed(message)):
+    def take_rows(self, rows: Rows, start: int, number: int, newest: float) -> tuple[int, float]:
+        """As :meth:`take_plain` and :meth:`pass_plain` for lines from ``start`` on, of which no rule knows one.
+
+        Args:
+            number: of the line at ``start``.
+            newest: kernel time of the line before it.
+
+        Returns:
+            Where the next line is that is to be looked at more closely, or the end; and the newest time.
+        """
+        times, table, reader = rows.times, rows.rows, self.reader
+        if not newest <= times[start] <= newest + 1.0:
+            return start, newest
+        stop = max(start, min(rows.next_stop(start), start + _MAX_TOTAL_LINES - 1 - self._total))
+        first = number - start
+        begin = frames = start
+        for index in rows.others_from(start):
+            if index >= stop:
                 break
-            if not message:
-                continue
-            if not add(message):
+            message = table[index][6].rstrip()
+            if not message or ("]" in message and may_embed(message)):
+                stop = index
                 break
-            if len(kept) < MAX_LINES:
-                kept.append(line[:MAX_LINE_CHARS])
-            newest, last = time, index
-            taken += 1
-        else:
-            index += 1
-        if taken:
-            self.last_line, self.last_time = number + last - start, newest
-            self._total += taken
-            self._foreign = 0
-        return index - start, newest
+            shape = shape_of(message)
+            if shape == "text":
+                continue
+            if shape in FLAGGED or (reader.ended and message[0] in "8-"):
+                stop = index
+                break
+            reader.add_rows(table[frames:index])
+            if shape is not None:
+                reader.add_shape(shape, message)
+                frames = index + 1
+                continue
+            self._keep(rows, begin, index, first)
+            begin = frames = index
+            if not self.pass_plain(message, times[index]):
+                stop = index
+                break
+            begin = frames = index + 1
+        reader.add_rows(table[frames:stop])
+        self._keep(rows, begin, stop, first)
+        return stop, times[stop - 1] if stop > start else newest
+
+    def _keep(self, rows: Rows, start: int, stop: int, first: int) -> None:
+        """Note that these lines are of the report; ``first`` is the number of the first of all."""
+        if start >= stop:
+            return
+        if (room := MAX_LINES - len(self._lines)) > 0:
+            self._lines += [line[:MAX_LINE_CHARS] for line in rows.lines[start : min(stop, start + room)]]
+        self.last_line, self.last_time = first + stop - 1, rows.times[stop - 1]
+        self._total += stop - start
+        self._foreign = 0
+
+    def pass_plain(self, message: str, time_s: float | None) -> bool:
+        """Pass over somebody else's line that says nothing else; False where :meth:`pass_over` is to be asked."""
+        if self.settling or self._foreign >= self._patience(time_s) or (message[0] in MARKED and MARK.match(message)):
+            return False
+        self._foreign += 1
+        return True
 
     def pass_over(self, time_s: float | None) -> bool:
         """Somebody else's line came in between; False where there have been too many for the report to be still on."""
         self._foreign += 1
+        return self._foreign <= self._patience(time_s)
+
+    def _patience(self, time_s: float | None) -> int:
+        """How many of somebody else's lines may come in a row."""
         from_user_space = time_s is None and self.last_time is not None
         traced = self.rule.report == "trace" and self.reader.traced and not from_user_space
-        return self._foreign <= (_MAX_FOREIGN_AFTER_TRACE if traced else _MAX_FOREIGN)
+        return _MAX_FOREIGN_AFTER_TRACE if traced else _MAX_FOREIGN
 
     def continues(self, hit: Hit, message: str) -> bool:
         """Whether a line that could begin a report is a further line of this one."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pytest_shepherd_hil.kernel.detector import Detector
 from pytest_shepherd_hil.kernel.lines import MAX_LINE_BYTES, match_prefix, parse_line, split_embedded
 from pytest_shepherd_hil.kernel.prefilter import Prefilter
+from pytest_shepherd_hil.kernel.rows import Rows
 from pytest_shepherd_hil.kernel.rules import load_rules
 
 if TYPE_CHECKING:
@@ -217,21 +218,23 @@ class Scanner:
     def _run(self, segment: bytes) -> int:
         """Judge lines that no rule matches, as long as the report is open; tells how many bytes of them."""
         detector, number = self._detector, self.lines
-        text = segment.decode("utf-8", "replace").replace("\r", "").removesuffix("\n")
-        lines = text.split("\n")
+        text = segment.decode("utf-8", "replace").replace("\r", "")
+        rows = Rows.of(text if text.endswith("\n") else text + "\n")
         raws: list[bytes] = []
-        index = 0
-        while True:
-            index += detector.take_run(number + index, lines, index)
-            if index >= len(lines):
-                self.lines += len(lines)
-                return len(segment)
-            raws = raws or segment.split(b"\n")
-            self._held += detector.feed(parse_line(raws[index].rstrip(b"\r"), number + index))
+        index, count = 0, len(rows.lines)
+        while index < count:
+            index = detector.take_rows(rows, index, number + index)
+            if index == count:
+                break
+            if not rows.is_blank(index):
+                raws = raws or segment.split(b"\n")
+                self._held += detector.feed(parse_line(raws[index].rstrip(b"\r"), number + index))
+                if not detector.pending:
+                    self.lines += index + 1
+                    return sum(map(len, raws[: index + 1])) + index + 1
             index += 1
-            if not detector.pending:
-                self.lines += index
-                return sum(map(len, raws[:index])) + index
+        self.lines += count
+        return len(segment)
 
     def _line(self, raw: bytes) -> list[Incident]:
         found = self._detector.feed(parse_line(raw, self.lines))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from pytest_shepherd_hil.kernel.firsts import may_begin
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -15,61 +17,63 @@ PLACE: Final = FUNCTION + r"\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8}"
 """``function+0x28/0x94``"""
 ADDRESS: Final = r"(?:\[<(?:[0-9a-f]{1,16}| {0,4}\(null\))>\]|\[[0-9a-f]{8,16}\]|\([0-9a-f]{8,16}\)|[0-9a-f]{16})"
 
-# Shape, the characters with which such a line begins, and its pattern. The first that matches decides.
+# Shape, the characters with which such a line begins, a text that it has, and its pattern: the first that matches
+# decides. The text only saves time.
 _SHAPES: Final = (
-    ("guess", " ", r" {1,2}\? [A-Za-z_.][\w.$]{0,127}\+0x[0-9a-f]{1,8}/0x[0-9a-f]"),
-    ("frame", " ", r" {1,2}[A-Za-z_.][\w.$]{0,127}\+0x[0-9a-f]{1,8}/0x[0-9a-f]"),
-    ("guess", " \t", rf"[ \t]{{1,40}}(?:<[A-Z#]{{2,8}}> {{1,2}})?(?:{ADDRESS} ?){{0,2}}\? {{0,4}}{PLACE}"),
-    ("frame", " \t", rf"[ \t]{{1,40}}(?:<[A-Z#]{{2,8}}> {{1,2}})?(?:{ADDRESS} ?){{0,2}}{PLACE}"),
-    ("guess", "[", rf"(?:{ADDRESS} ?){{1,2}}(?: ?<[A-Z#]{{2,8}}> ?)?\? {PLACE}"),
-    ("frame", "[", rf"(?:{ADDRESS} ?){{1,2}}(?: ?<[A-Z#]{{2,8}}> ?)?{PLACE}"),
-    ("arm", " ", rf" {FUNCTION}(?: \[[\w-]{{1,64}}\])? from {FUNCTION}"),
-    ("arm", "[", r"\[<[0-9a-f]{1,16}>\] \("),
-    ("inline", " \t", rf"[ \t]{{1,40}}(?:{ADDRESS} ?)?{FUNCTION} [\w./+-]{{1,200}}:\d{{1,6}} \[inline\]"),
-    ("marker", " \t<", r"[ \t]{0,8}</?(?:IRQ|TASK|NMI|EOI|SOFTIRQ|#DF|#DB|#NMI|ENTRY_TRAMPOLINE|UNK)>"),
-    ("trace", "CBs", r"(?:Call [Tt]race|Backtrace|stack backtrace) ?:"),
-    ("section", "AFaf", r"(?:[Aa]llocated|[Ff]reed) (?:by |in |at )"),
-    ("became", ".w", r"(?:\.\.\. )?which became \S{1,32} at:"),
-    ("aside", "P", r"Preemption disabled at"),
-    ("section", "UL", r"Uninit was |Local variable |Last potentially related work creation|Last call_rcu"),
-    ("section", "-", r"-> #\d"),
-    ("section", "CT", r"CPU\d{1,5}: stopping|Task dump for CPU"),
-    ("section", "t", r"the existing dependency chain|the dependencies between|to a "),
-    ("takes", "", r"\S{1,32}/\d{1,10} (?:is trying to |just changed |\[|is freeing |is leaving )"),
-    ("lock", " (", r" {0,8}(?:#\d{1,4}: {1,8})?\(.{1,120}?\{[^}]{1,16}\}"),
-    ("lock", " 0123456789abcdef", r" {0,2}[0-9a-f]{8,16} \(.{1,120}\)\{"),
-    ("cpu", "CP", r"CPU: \d{1,5} (?:UID: \d{1,10} )?PID: |Pid: \d{1,10}, comm: "),
-    ("hardware", "H", r"Hardware name: "),
-    ("pc", "PER", rf"(?:PC is at|EIP is at|[ER]?IP:?(?: ?[0-9a-f]{{4}}:)?(?: {{0,2}}{ADDRESS}){{0,2}}) {{0,2}}{PLACE}"),
-    ("pc", "I", rf"IP: (?:[0-9a-f]{{4}}:)?(?:{ADDRESS} ?)?{PLACE}"),
-    ("pc", "Nep ", rf"(?:NIP (?:\[[0-9a-f]{{8,16}}\] ){{1,2}}| ?e?pc ?: ){PLACE}"),
-    ("lr", "Llr ", rf"(?:LR is at |LR (?:\[[0-9a-f]{{8,16}}\] ){{1,2}}|lr ?: | {{0,2}}ra ?: ){PLACE}"),
-    ("inlinepc", "ERI", rf"[ER]?IP: (?:[0-9a-f]{{4}}:)?{FUNCTION} [\w./+-]{{1,200}}:\d{{1,6}} \[inline\]"),
-    ("registers", "plsrxif", r"(?:pc|lr|sp|ip|fp|r\d{1,2}|x\d{1,2}|psr) ?: ?(?:\[<)?[0-9a-f]{8,16}\b"),
+    ("guess", " ", "+0x", r" {1,2}\? [A-Za-z_.][\w.$]{0,127}\+0x[0-9a-f]{1,8}/0x[0-9a-f]"),
+    ("frame", " ", "+0x", r" {1,2}[A-Za-z_.][\w.$]{0,127}\+0x[0-9a-f]{1,8}/0x[0-9a-f]"),
+    ("guess", " \t", "+0x", rf"[ \t]{{1,40}}+(?:<[A-Z#]{{2,8}}> {{1,2}})?(?:{ADDRESS} ?){{0,2}}\? {{0,4}}{PLACE}"),
+    ("frame", " \t", "+0x", rf"[ \t]{{1,40}}+(?:<[A-Z#]{{2,8}}> {{1,2}})?(?:{ADDRESS} ?){{0,2}}{PLACE}"),
+    ("guess", "[", "+0x", rf"(?:{ADDRESS} ?){{1,2}}(?: ?<[A-Z#]{{2,8}}> ?)?\? {PLACE}"),
+    ("frame", "[", "+0x", rf"(?:{ADDRESS} ?){{1,2}}(?: ?<[A-Z#]{{2,8}}> ?)?{PLACE}"),
+    ("arm", " ", " from ", rf" {FUNCTION}(?: \[[\w-]{{1,64}}\])? from {FUNCTION}"),
+    ("arm", "[", "", r"\[<[0-9a-f]{1,16}>\] \("),
+    ("inline", " \t", " [inline]", rf"[ \t]{{1,40}}+(?:{ADDRESS} ?)?{FUNCTION} [\w./+-]{{1,200}}:\d{{1,6}} \[inline\]"),
+    ("marker", " \t<", "", r"[ \t]{0,8}+</?(?:IRQ|TASK|NMI|EOI|SOFTIRQ|#DF|#DB|#NMI|ENTRY_TRAMPOLINE|UNK)>"),
+    ("trace", "CBs", "", r"(?:Call [Tt]race|Backtrace|stack backtrace) ?:"),
+    ("section", "AFaf", "", r"(?:[Aa]llocated|[Ff]reed) (?:by |in |at )"),
+    ("became", ".w", "which became ", r"(?:\.\.\. )?which became \S{1,32} at:"),
+    ("aside", "P", "", r"Preemption disabled at"),
+    ("section", "UL", "", r"Uninit was |Local variable |Last potentially related work creation|Last call_rcu"),
+    ("section", "-", "", r"-> #\d"),
+    ("section", "CT", "", r"CPU\d{1,5}: stopping|Task dump for CPU"),
+    ("section", "t", "", r"the existing dependency chain|the dependencies between|to a "),
+    ("takes", "", "/", r"\S{1,32}/\d{1,10} (?:is trying to |just changed |\[|is freeing |is leaving )"),
+    ("lock", " (", "{", r" {0,8}+(?:#\d{1,4}: {1,8}+)?\(.{1,120}?\{[^}]{1,16}\}"),
+    ("lock", " 0123456789abcdef", "){", r" {0,2}+[0-9a-f]{8,16} \(.{1,120}\)\{"),
+    ("cpu", "CP", "", r"CPU: \d{1,5} (?:UID: \d{1,10} )?PID: |Pid: \d{1,10}, comm: "),
+    ("hardware", "H", "", r"Hardware name: "),
+    ("pc", "PER", "+0x", rf"(?:PC is at|EIP is at|[ER]?IP:?(?: ?[0-9a-f]{{4}}:)?(?: {{0,2}}{ADDRESS}){{0,2}}) {{0,2}}{PLACE}"),
+    ("pc", "I", "+0x", rf"IP: (?:[0-9a-f]{{4}}:)?(?:{ADDRESS} ?)?{PLACE}"),
+    ("pc", "Nep ", "+0x", rf"(?:NIP (?:\[[0-9a-f]{{8,16}}\] ){{1,2}}| ?e?pc ?: ){PLACE}"),
+    ("lr", "Llr ", "+0x", rf"(?:LR is at |LR (?:\[[0-9a-f]{{8,16}}\] ){{1,2}}|lr ?: | {{0,2}}ra ?: ){PLACE}"),
+    ("inlinepc", "ERI", " [inline]", rf"[ER]?IP: (?:[0-9a-f]{{4}}:)?{FUNCTION} [\w./+-]{{1,200}}:\d{{1,6}} \[inline\]"),
+    ("registers", "plsrxif", "", r"(?:pc|lr|sp|ip|fp|r\d{1,2}|x\d{1,2}|psr) ?: ?(?:\[<)?[0-9a-f]{8,16}\b"),
     (
         "registers",
         "ERCDFOPGSX",
+        ": ",
         r"(?:[ER]?(?:[A-D]X|SI|DI|BP|SP)|EFLAGS|ORIG_RAX|R\d{2}|[CD]R\d|[DEFGS]S|PKRU|EIP|RIP): ",
     ),
-    ("registers", " egts", r" {0,2}(?:e?pc|ra|gp|t\d|s\d{1,2}|a\d|status) ?: [0-9a-f]{8,16} "),
-    ("registers", "NLGMC", r"(?:NIP|LR|GPR\d{1,2}|MSR|CFAR): "),
-    ("process", "P", r"Process .{1,64} \(pid: \d"),
-    ("modules", "M", r"Modules linked in:"),
-    ("code", "CBUI", r"(?:Code|Bad code|Unable to access opcode bytes|Instruction dump).{0,40}?:"),
-    ("access", "#", r"#PF: "),
-    ("fault", "UuBk", r"(?:BUG: )?(?:[Uu]nable to handle |[Kk]ernel NULL |kernel tried to )|Unhandled "),
-    ("fault", "pN", r"paging request at |NULL pointer dereference at "),
-    ("pgd", "[", r"\[[0-9a-f]{8,16}\] \*?pgd="),
-    ("number", "", r"[A-Za-z][\w ,.:()'/-]{2,160}?\[#\d{1,6}\]"),
-    ("endtrace", "-", r"---\[ end trace "),
-    ("panic", "K-", r"(?:---\[ end )?Kernel panic - not syncing"),
-    ("reboot", "R", r"Rebooting in \d{1,10} seconds"),
-    ("text", "8-", r"8<--- cut here ---|-{3,16}\[ cut here \]|-{5,90}$"),
-    ("text", "=~", r"[=~]{5,100}$"),
-    ("text", "0123456789abcdef", r"[0-9a-f]{4}: {1,80}[0-9a-f]|[0-9a-f]{2,4}[0-9a-f]{4,14}(?::|  )[ 0-9a-f]{4,}"),
-    ("text", "0123456789", r"\d{1,3} locks? held by |\d{1,9} (?:total )?(?:page|slot|swap)"),
-    ("text", "[", r"\[ {0,8}(?:\d{1,10}|pid) {0,8}\] {1,8}(?:\d|uid|tgid)"),
-    ("text", "", r"\S{1,32} {1,32}[RSDTtZXI] .{0,24}(?:stack:|running task| \d{1,8} {1,8}\d)"),
+    ("registers", " egts", "", r" {0,2}+(?:e?pc|ra|gp|t\d|s\d{1,2}|a\d|status) ?: [0-9a-f]{8,16} "),
+    ("registers", "NLGMC", "", r"(?:NIP|LR|GPR\d{1,2}|MSR|CFAR): "),
+    ("process", "P", " (pid: ", r"Process .{1,64} \(pid: \d"),
+    ("modules", "M", "", r"Modules linked in:"),
+    ("code", "CBUI", "", r"(?:Code|Bad code|Unable to access opcode bytes|Instruction dump).{0,40}?:"),
+    ("access", "#", "", r"#PF: "),
+    ("fault", "UuBk", "", r"(?:BUG: )?(?:[Uu]nable to handle |[Kk]ernel NULL |kernel tried to )|Unhandled "),
+    ("fault", "pN", "", r"paging request at |NULL pointer dereference at "),
+    ("pgd", "[", "pgd=", r"\[[0-9a-f]{8,16}\] \*?pgd="),
+    ("number", "", "[#", r"[A-Za-z][\w ,.:()'/-]{2,160}?\[#\d{1,6}\]"),
+    ("endtrace", "-", "", r"---\[ end trace "),
+    ("panic", "K-", "", r"(?:---\[ end )?Kernel panic - not syncing"),
+    ("reboot", "R", "", r"Rebooting in \d{1,10} seconds"),
+    ("text", "8-", "", r"8<--- cut here ---|-{3,16}\[ cut here \]|-{5,90}$"),
+    ("text", "=~", "", r"[=~]{5,100}$"),
+    ("text", "0123456789abcdef", "", r"[0-9a-f]{4}: {1,80}[0-9a-f]|[0-9a-f]{2,4}[0-9a-f]{4,14}(?::|  )[ 0-9a-f]{4,}"),
+    ("text", "0123456789", "", r"\d{1,3} locks? held by |\d{1,9} (?:total )?(?:page|slot|swap)"),
+    ("text", "[", "", r"\[ {0,8}(?:\d{1,10}|pid) {0,8}\] {1,8}(?:\d|uid|tgid)"),
+    ("text", "", "", r"\S{1,32} {1,32}[RSDTtZXI] .{0,24}(?:stack:|running task| \d{1,8} {1,8}\d)"),
 )
 
 # How lines begin that belong to a report and say nothing that is kept.
@@ -101,23 +105,36 @@ worker |mce: |[Hardware Error]|sysrq: |Task:|ODEBUG: |DEBUG_LOCKS_WARN_ON|usb 1-
 kobject_add|sysfs: cannot|task:|Trace; |Bad page|RBP:|Fatal exception|Attempted to|---[ end |-----------|
 *** DEADLOCK|Aborting|Restarting""".replace("|\n", "|").split("|")
 
-_CHARS: Final = "".join(map(chr, range(33, 127)))
-_Entry = tuple["Callable[[str], re.Match[str] | None]", tuple[str, ...], tuple[str, ...]]
+_KEY: Final = 2
+_MAX_KEYS: Final = 4096
+_Look = tuple[str, "Callable[[str], re.Match[str] | None]", str]
 
 
-def _by_first_character() -> dict[str, _Entry]:
-    """For each first character: one pattern, the shapes of its alternatives, and beginnings of plain text."""
-    table: dict[str, _Entry] = {}
-    for char in {*_CHARS, " ", "\t"}:
-        shapes = [(s, p) for s, f, p in _SHAPES if char in f or (not f and char.isalnum())]
-        # An empty group at the end of each alternative tells which it was, and costs less than one around it.
-        pattern = re.compile("|".join(f"(?:{p})()" if "|" in p else f"{p}()" for _, p in shapes) or "(?!)")
-        texts = tuple(text for text in _TEXT if text.startswith(char))
-        table[char] = (pattern.match, ("", *(shape for shape, _ in shapes)), texts)
-    return table
+class _Looks(dict[str, tuple[tuple[_Look, ...], tuple[str, ...]]]):
+    """For the first two characters of a message: the shapes that it may have, in order, and beginnings of plain text.
+
+    Found out when it is first asked for; bounded, since a console says what it likes.
+    """
+
+    def __missing__(self, key: str) -> tuple[tuple[_Look, ...], tuple[str, ...]]:
+        first = key[:1]
+        if first not in _KNOWN:
+            return (), ()
+        if len(self) >= _MAX_KEYS:
+            self.clear()
+        looks = tuple(
+            (text, pattern.match, shape)
+            for shape, chars, text, pattern in _PATTERNS
+            if (first in chars and may_begin(pattern, key)) or (not chars and first.isalnum())
+        )
+        texts = tuple(text for text in _TEXT if text.startswith(key) or key.startswith(text))
+        found = self[key] = (looks, texts)
+        return found
 
 
-_TABLE: Final = _by_first_character()
+_KNOWN: Final = frozenset({*map(chr, range(33, 127)), " ", "\t"})
+_PATTERNS: Final = tuple((shape, chars, text, re.compile(f"^(?:{pattern})")) for shape, chars, text, pattern in _SHAPES)
+_LOOKS: Final = _Looks()
 _PLACE: Final = re.compile(PLACE)
 
 
@@ -127,12 +144,10 @@ def shape_of(message: str) -> str | None:
     ``frame``, ``arm``, ``inline`` are of a trace, ``guess`` is what the kernel only found on the stack; ``endtrace``,
     ``panic``, ``reboot`` end something; ``text`` is the rest.
     """
-    entry = _TABLE.get(message[:1])
-    if entry is None:
-        return None
-    match, shapes, texts = entry
-    if found := match(message):
-        return shapes[found.lastindex or 0]
+    looks, texts = _LOOKS[message[:_KEY]]
+    for text, match, shape in looks:
+        if text in message and match(message):
+            return shape
     if message.startswith(texts):
         return "text"
-    return "frame" if _PLACE.match(message) else None
+    return "frame" if "+0x" in message and _PLACE.match(message) else None

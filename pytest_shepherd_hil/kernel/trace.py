@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.kernel.incident import Frame
 from pytest_shepherd_hil.kernel.shapes import ADDRESS, FUNCTION
+
+if TYPE_CHECKING:
+    from pytest_shepherd_hil.kernel.rows import Row
 
 __all__ = ["PLACE_GROUPS", "SYM", "Trace"]
 
@@ -25,13 +29,13 @@ class Trace:
 
     def __init__(self, label: str) -> None:
         self.label = label
-        self._pushed: list[Frame | tuple[str, str | None]] = []
+        self._pushed: list[Frame | tuple[str | Row, str | None]] = []
         self._frames: list[Frame] | None = None
 
     def __len__(self) -> int:
         return len(self._pushed)
 
-    def push(self, frame: Frame | tuple[str, str | None]) -> None:
+    def push(self, frame: Frame | tuple[str | Row, str | None]) -> None:
         """Add a frame, or its line and context; of a deep trace the innermost and the outermost frames are kept."""
         if len(self._pushed) >= _MAX_FRAMES:
             del self._pushed[_MAX_INNERMOST]
@@ -61,7 +65,10 @@ class Trace:
         return any(frame.function in functions for frame in self.frames)
 
 
-def _read_frame(message: str, context: str | None) -> Frame | None:
+def _read_frame(message: str | Row, context: str | None) -> Frame | None:
+    if not isinstance(message, str):
+        _, _, function, offset, size, module, _ = message
+        return Frame(function, int(offset, 16), int(size, 16), module or None, None, context)
     match = _FRAME.match(message)
     if match is None:
         return None

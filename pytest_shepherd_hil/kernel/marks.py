@@ -1,0 +1,16 @@
+"""Lines that stand before a report or a boot: what they announce comes after them."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["CUT", "MARK", "MARKED", "PREAMBLE", "REQUEST"]
+
+CUT = re.compile(r"8<--- cut here ---|-{4,16}\[ cut here \]-{4,16}")
+PREAMBLE = re.compile(CUT.pattern + r"|pgd = [0-9a-f]{8,16}$|\[[0-9a-f]{8,16}\] \*pgd=[0-9a-f]{8,16}")
+"""What may stand before the line that shows what it is, also where the first line was lost."""
+REQUEST = re.compile(r"(?:reboot|kexec_core|sysrq): (?:Restarting system|Starting new kernel|Resetting)")
+"""Somebody asks for a reboot."""
+MARK = re.compile(f"{PREAMBLE.pattern}|{REQUEST.pattern}")
+MARKED = frozenset("8-p[rks")
+"""How all of these begin."""
