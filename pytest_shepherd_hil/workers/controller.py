@@ -89,11 +89,20 @@ class ControllerHooks:
         node.workerinput[CHANNEL] = channel
 
     def pytest_testnodedown(self, node: Node) -> None:
-        """A worker has ended, or has died: its boards are free; take over what it has to say at its end."""
+        """A worker has ended, or has died: its boards are free."""
         worker = self._workers.pop(node, None)
-        if worker is None:  # xdist tells it twice after Ctrl-C
-            return
-        self._free.append(worker.held)
+        if worker is not None:  # xdist tells it twice after Ctrl-C
+            self._free.append(worker.held)
+            self._take_over(worker)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """The run is over, perhaps by Ctrl-C: what the last workers have told is still to be said."""
+        while self._workers:
+            _, worker = self._workers.popitem()
+            self._take_over(worker)
+
+    def _take_over(self, worker: _Worker) -> None:
         self._bench.summary_of_others.merge(worker.summary)
         for data in worker.summary.late:
             report = self._config.hook.pytest_report_from_serializable(config=self._config, data=data)
