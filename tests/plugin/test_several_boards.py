@@ -134,6 +134,7 @@ def test_fixtures_of_wider_scope_are_set_up_for_each_board(suite: Suite) -> None
         """,
         *BOTH,
         "-s",
+        *("-p", "no:xdist"),
         board=None,
     )
     result.assert_outcomes(passed=4)
