@@ -57,6 +57,7 @@ class Bench:
         self.summary_of_others = RunSummary()
         self._interrupter = Interrupter()
         self._say = say
+        self._next_boards: dict[pytest.Item, str | None] | None = None
         self._sessions = {
             board.name: HilSession(config, board, options, self._interrupter, say)
             for board in boards
@@ -116,11 +117,22 @@ class Bench:
         pytest would end them in the setup of the next board's first test, whose fault it is not what happens then.
         """
         name = board_of(item)
-        if name is None or nextitem is None or _next_board(nextitem) in (name, None):
+        if name is None or nextitem is None or self._next_board(nextitem) in (name, None):
             return
         request = getattr(item, "_request", None)
         for definition in item.session._fixturemanager.getfixturedefs(SESSION_FIXTURE, item) or ():
             definition.finish(request)  # type: ignore[arg-type]  # it takes its node only
+
+    def _next_board(self, item: pytest.Item) -> str | None:
+        """The board of the next test that has one, from ``item`` on. Of xdist no more is known than the next test."""
+        if hasattr(item.config, "workerinput"):
+            return board_of(item)
+        if self._next_boards is None:
+            self._next_boards, name = {}, None
+            for one in reversed(item.session.items):
+                name = board_of(one) or name
+                self._next_boards[one] = name
+        return self._next_boards.get(item)
 
     def tell_late(self) -> None:
         """See :meth:`HilSession.tell_late`, for each board."""
@@ -148,18 +160,3 @@ class Bench:
         for part in (*(session.summary for session in self._sessions.values()), self.summary_of_others):
             total.merge(part)
         return total
-
-
-def _next_board(item: pytest.Item) -> str | None:
-    """The board of the next test that has one, from ``item`` on.
-
-    xdist names no more than the next test.
-    """
-    name = board_of(item)
-    if name is not None or hasattr(item.config, "workerinput"):
-        return name
-    following = iter(item.session.items)
-    for other in following:
-        if other is item:
-            break
-    return next((name for name in map(board_of, following) if name is not None), None)

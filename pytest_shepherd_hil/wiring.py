@@ -9,6 +9,8 @@ from pytest_shepherd_hil.bench import Bench
 from pytest_shepherd_hil.hooks import HilHooks
 from pytest_shepherd_hil.report.progress import show_progress
 from pytest_shepherd_hil.settings import chosen_boards, run_options
+from pytest_shepherd_hil.workers.controller import ControllerHooks
+from pytest_shepherd_hil.workers.worker import CHANNEL, HELD, WorkerHooks, WorkerLine, worker_input
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,16 +27,11 @@ def set_up(config: pytest.Config, names: Sequence[str]) -> Bench:
         pytest.UsageError: there is no such board, or a setting is wrong.
     """
     boards, options = chosen_boards(config, names), run_options(config)
-    given = getattr(config, "workerinput", None)
+    given = worker_input(config)
     if given is None:
         bench = Bench(config, boards, names, options, partial(show_progress, config))
-        if config.pluginmanager.hasplugin("xdist"):
-            from pytest_shepherd_hil.workers.controller import ControllerHooks
-
-            config.pluginmanager.register(ControllerHooks(config, bench), "shepherd_hil_controller")
+        config.pluginmanager.register(ControllerHooks(config, bench), "shepherd_hil_controller")
     else:
-        from pytest_shepherd_hil.workers.worker import CHANNEL, HELD, WorkerHooks, WorkerLine
-
         line = WorkerLine(given[CHANNEL])
         bench = Bench(config, boards, given[HELD], options, line.say)
         config.pluginmanager.register(WorkerHooks(bench, line), "shepherd_hil_worker")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,7 +39,8 @@ class _Worker:
     def on_message(self, message: tuple[str, Any]) -> None:
         kind, what = message
         if kind == "say":
-            show_progress(self._config, what)
+            with contextlib.suppress(OSError, ValueError):  # the terminal is closed
+                show_progress(self._config, what)
         elif kind == "tests":
             self.tests = what
         elif kind == "news":
@@ -46,7 +48,7 @@ class _Worker:
 
 
 class ControllerHooks:
-    """Registered where pytest-xdist is there and ``--board`` is given.
+    """Registered where ``--board`` is given; without pytest-xdist nobody calls its hooks.
 
     Args:
         config: pytest's.
@@ -59,6 +61,7 @@ class ControllerHooks:
         self._free: list[list[str]] = []
         self._workers: dict[Node, _Worker] = {}
 
+    @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_setupnodes(self, specs: Sequence[object]) -> None:
         """Share the boards out to the workers.
 
@@ -80,6 +83,7 @@ class ControllerHooks:
             )
         self._free = [names[number :: len(specs)] for number in range(len(specs))]
 
+    @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Node) -> None:
         """A worker is about to start: give it boards that no other has, those of a dead one if it takes its place."""
         worker = self._workers[node] = _Worker(self._config, self._free.pop(0))
@@ -88,17 +92,28 @@ class ControllerHooks:
         node.workerinput[HELD] = worker.held
         node.workerinput[CHANNEL] = channel
 
+    @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Node) -> None:
-        """A worker has ended, or has died: its boards are free; take over what it has to say at its end."""
+        """A worker has ended, or has died: its boards are free."""
         worker = self._workers.pop(node, None)
-        if worker is None:  # xdist tells it twice after Ctrl-C
-            return
-        self._free.append(worker.held)
+        if worker is not None:  # xdist tells it twice after Ctrl-C
+            self._free.append(worker.held)
+            self._take_over(worker)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """The run is over, perhaps by Ctrl-C: what the last workers have told is still to be said."""
+        while self._workers:
+            _, worker = self._workers.popitem()
+            self._take_over(worker)
+
+    def _take_over(self, worker: _Worker) -> None:
         self._bench.summary_of_others.merge(worker.summary)
         for data in worker.summary.late:
             report = self._config.hook.pytest_report_from_serializable(config=self._config, data=data)
             self._config.hook.pytest_runtest_logreport(report=report)
 
+    @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config) -> BoardScheduling | None:
         """Where there are several workers, each test goes to the one that has its board."""
         if len(self._workers) < 2:

@@ -126,9 +126,8 @@ class BoardScheduling:
     def _refuse(self, node: Node, collection: Sequence[str]) -> None:
         """Say that a worker has collected other tests than the first."""
         first, tests = next(iter(self._collections.items()))
-        text = (
-            f"{node.gateway.id} and {first.gateway.id} have collected different tests: {_difference(collection, tests)}"
-        )
+        workers = f"workers {node.gateway.id} and {first.gateway.id}"
+        text = f"{workers} have collected different tests: {_difference(collection, tests)}"
         report = pytest.CollectReport(nodeid=node.gateway.id, outcome="failed", longrepr=text, result=[])
         self._config.hook.pytest_collectreport(report=report)
 

@@ -134,6 +134,7 @@ def test_fixtures_of_wider_scope_are_set_up_for_each_board(suite: Suite) -> None
         """,
         *BOTH,
         "-s",
+        *("-p", "no:xdist"),
         board=None,
     )
     result.assert_outcomes(passed=4)
@@ -216,10 +217,10 @@ def test_late_words_are_their_own_boards_affair(suite: Suite) -> None:
 
         def test_1(board, shell):
             BOARDS[board.name] = board
-            time.sleep(0.8)
+            time.sleep(2)
         def test_2(board, shell):
             if board.name == "one":
-                BOARDS["two"].hardware.printk("shprd.k: mem corruption?", age_s=0.6)
+                BOARDS["two"].hardware.printk("shprd.k: mem corruption?", age_s=1.2)
                 time.sleep(0.3)
         """,
         *BOTH,

@@ -173,10 +173,10 @@ def test_what_a_crashed_worker_had_to_say_is_said(suite: Suite) -> None:
 
         def test_1(board, shell):
             shell.run("true")
-            time.sleep(0.8)
+            time.sleep(2)
         def test_2(board, console):
             if board.name == "two":
-                board.hardware.printk("shprd.k: mem corruption?", age_s=0.5)
+                board.hardware.printk("shprd.k: mem corruption?", age_s=1.2)
                 board.hardware.printk("something else")
                 console.expect("something else")
                 time.sleep(0.3)
@@ -274,12 +274,12 @@ def test_a_run_that_is_to_end_ends_on_all_boards(suite: Suite, option: str, fail
 def test_ctrl_c_closes_all_boards(suite: Suite) -> None:
     suite.write(
         """
-        import time
+        import os, time
+        def test_guilty(board):
+            board.hardware.printk("shprd.k: mem corruption?")
         def test_it(board):
-            pid = board._own.pid
             with open(f"{board.name}.part", "w") as file:
-                file.write(str(pid))
-            import os
+                file.write(str(board._own.pid))
             os.rename(f"{board.name}.part", f"{board.name}.pid")
             time.sleep(60)
         """
@@ -297,12 +297,13 @@ def test_ctrl_c_closes_all_boards(suite: Suite) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)
-        process.communicate(timeout=40)
+        output, _ = process.communicate(timeout=40)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
     assert process.returncode == pytest.ExitCode.INTERRUPTED
+    assert "\n  test_it.py::test_guilty[one]\n" in output  # where its evidence lies
     deadline = time.monotonic() + 20
     for pid in (int(path.read_text()) for path in pids):
         while is_embedded_board(pid):
