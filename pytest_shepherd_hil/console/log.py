@@ -106,10 +106,10 @@ class ConsoleLog:
             self._size += len(chunk)
             self._last_ns = time_ns
             self._transcript.append(self._decode(chunk))
-            index = f"{new.first}\t{new.offset}\t{time_ns}\t{self.wall(time_ns).isoformat()}\n" if new else ""
-            self._write(chunk, index.encode())
             for waiting in self._waiting:
                 waiting.set()
+            index = f"{new.first}\t{new.offset}\t{time_ns}\t{self.wall(time_ns).isoformat()}\n" if new else ""
+            self._write(chunk, index.encode())
         return new
 
     def _decode(self, chunk: bytes) -> str:
