@@ -21,18 +21,46 @@ WHERE = {
     "setup": "@pytest.fixture\ndef stuck(board):\n    say()\n    time.sleep(60)\ndef test_it(stuck): pass\n",
     "call": "def test_it(board):\n    say()\n    time.sleep(60)\n",
     "shell": "def test_it(shell):\n    say()\n    shell.run('sleep 60', timeout_s=60)\n",
+    "opening": (
+        "from pytest_shepherd_hil.board import Board\n"
+        "def prove(self, *_):\n    note(self)\n    say()\n    time.sleep(60)\n"
+        "Board._prove_console = prove\ndef test_it(board): pass\n"
+    ),
+    "recovery": (
+        "def test_it(board):\n    board.cut_power = lambda: (say(), time.sleep(60))\n"
+        "    board.hardware.printk('shprd.k: mem corruption?')\n    time.sleep(60)\n"
+    ),
+    "session": (
+        "@pytest.fixture(scope='session')\ndef stuck(request):\n    request.getfixturevalue('kept')\n    yield\n"
+        "    say()\n    time.sleep(60)\n"
+        "@pytest.fixture(scope='session')\ndef kept(): pass\ndef test_it(stuck, shell): pass\n"
+    ),
+    "between": "def test_it(board): between.append(1)\ndef test_next(shell): pass\n",
     "teardown": "@pytest.fixture\ndef stuck(board):\n    yield\n    say(); time.sleep(60)\ndef test_it(stuck): pass\n",
 }
 HEAD = """
 import os, pytest, time
 
-@pytest.fixture(autouse=True)
-def told(board):
+between = []
+
+def note(board):
     with open("sim.pid", "w") as file:
         print(board.hardware.status() and board._own.pid, file=file)
 
+@pytest.fixture(autouse=True)
+def told(board):
+    note(board)
+
 def say():
     open("stuck", "w").close()
+"""
+
+BETWEEN = """
+import sys, time
+def pytest_runtest_logfinish(nodeid):
+    if sys.modules["test_it"].between:
+        sys.modules["test_it"].say()
+        time.sleep(60)
 """
 
 
@@ -40,6 +68,7 @@ def say():
 def started(suite: Suite, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
     """pytest as a process of its own, stuck in the phase that the test names."""
     suite.pytester.makepyfile(test_it=HEAD + WHERE[request.param])
+    suite.pytester.makeconftest(BETWEEN)
     folder = suite.pytester.path
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest", "--board", "sim01", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"],
