@@ -98,6 +98,7 @@ class Board:
         self._preparation: Preparation | None = None
         self._logic: LogicAnalyzer | None = None
         self._power: Power | None = None
+        self._restarting = False
         self._closing = threading.Lock()
         self._closed = False
 
@@ -265,7 +266,9 @@ class Board:
         )
 
     def _tell(self, incident: Incident) -> None:
-        if not self._rules.silences(incident):
+        # bytes of before that are still on their way can use up the announcement of the boot
+        wanted = self._restarting and incident.kind == "unexpected-reboot"
+        if not wanted and not self._rules.silences(incident):
             self._on_incident(incident)
 
     def _open_logic(self) -> None:
@@ -340,6 +343,7 @@ class Board:
 
     def expect_restart(self) -> None:
         """What the console says from now on is the beginning of a new boot, and no incident."""
+        self._restarting = True
         if self.link is not None:
             self.link.new_epoch()
 
@@ -362,6 +366,7 @@ class Board:
             self._await_shell(max(deadline - time.monotonic(), 1.0), not_boot=old)
         self.dead = None
         self._prepare(cause)
+        self._restarting = False
 
     def _await_shell(self, timeout_s: float | None, not_boot: str | None = None) -> None:
         """Wait until the shell answers, from another boot than ``not_boot``; takes note of the boot id."""

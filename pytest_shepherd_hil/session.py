@@ -126,7 +126,12 @@ class HilSession:
                 wait_s=self._options.wait_s,
             )
             board.on_expect = self._expect
-            self._guard = guard = Guard(board.log, stop_test=self._stop_test, board_died=self._board_died)
+            self._guard = guard = Guard(
+                board.log,
+                stop_test=self._stop_test,
+                board_died=self._board_died,
+                kernel_now=lambda: board.fences.kernel_now() if board.fences is not None else None,
+            )
             self._settling = Settling(board, guard)
             self._health = Health(board, guard, self._given_up, self._say, keep_dead=self._options.keep_dead)
             self._judge = Judge(

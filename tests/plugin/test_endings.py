@@ -15,6 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pytest_shepherd_hil.sim.process import SimProcess
     from tests.suite import Suite
 
 WHERE = {
@@ -125,6 +126,33 @@ def test_killed_run_leaves_no_board_behind_and_the_console_log_is_on_disk(
     assert gone(suite)
     (log,) = (suite.pytester.path / "hil-evidence").glob("*/console-sim01.log")
     assert b"hil: fence" in log.read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_run_keeps_nobody_from_the_board(suite: Suite, bench: SimProcess, number: signal.Signals) -> None:
+    suite.write(
+        """
+        def test_it(shell, console):
+            open("stuck", "w").close()
+            shell.run("sleep 60", timeout_s=70)
+        """
+    )
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "--board", "bench", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"],
+        cwd=suite.pytester.path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 30
+    while not (suite.pytester.path / "stuck").exists():
+        assert killed.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    killed.send_signal(number)
+    killed.communicate(timeout=20)
+    suite.run("def test_it(shell, console): shell.run('true')\n", board="bench").assert_outcomes(passed=1)
 
 
 def test_time_out_by_thread_leaves_the_evidence_that_was_there(suite: Suite) -> None:
