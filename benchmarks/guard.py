@@ -347,7 +347,7 @@ def failing_ms_qemu(rounds: int) -> tuple[list[float], list[float]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "boards.toml").write_text((ROOT / "boards.toml").read_text())
-        source = QEMU_OOPS.format(fault="null-deref", last=LAST_LINE.decode(), rounds=rounds)
+        source = QEMU_OOPS.format(fault="null-read", last=LAST_LINE.decode(), rounds=rounds)
         told = pytest_run(folder, "qemu01", source, 120 + 60 * rounds)
         return _after(told, json.loads((folder / "last.json").read_text()))
 

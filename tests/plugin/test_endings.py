@@ -151,7 +151,11 @@ def test_a_killed_run_keeps_nobody_from_the_board(suite: Suite, bench: SimProces
         assert time.monotonic() < deadline
         time.sleep(0.02)
     killed.send_signal(number)
-    killed.communicate(timeout=20)
+    output, _ = killed.communicate(timeout=20)
+    if number == signal.SIGTERM:
+        assert killed.returncode == pytest.ExitCode.INTERRUPTED
+        assert b"KeyboardInterrupt" in output
+        assert b"hil: bench: put back console loglevel 4, kernel.panic 0" in output
     suite.run("def test_it(shell, console): shell.run('true')\n", board="bench").assert_outcomes(passed=1)
 
 
