@@ -107,7 +107,20 @@ def embedded(what: str, port: str) -> None:
             f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\nfrom console_ends import work\n"
             f"def test_bench(dut):\n    work({what!r}, lambda pattern, s: dut.expect(pattern, timeout=s))\n"
         )
-        pytest.main(["-q", "--embedded-services", "serial", "--port", port, "-p", "no:cacheprovider", str(test)])
+        pytest.main(
+            [
+                "-q",
+                "--embedded-services",
+                "serial",
+                "--port",
+                port,
+                "-p",
+                "no:cacheprovider",
+                "-p",
+                "no:labgrid",
+                str(test),
+            ]
+        )
 
 
 if __name__ == "__main__":

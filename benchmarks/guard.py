@@ -347,7 +347,7 @@ def failing_ms_qemu(rounds: int) -> tuple[list[float], list[float]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "boards.toml").write_text((ROOT / "boards.toml").read_text())
-        source = QEMU_OOPS.format(fault="null-deref", last=LAST_LINE.decode(), rounds=rounds)
+        source = QEMU_OOPS.format(fault="null-read", last=LAST_LINE.decode(), rounds=rounds)
         told = pytest_run(folder, "qemu01", source, 120 + 60 * rounds)
         return _after(told, json.loads((folder / "last.json").read_text()))
 
@@ -438,8 +438,8 @@ def part_flood(report: Report, options: argparse.Namespace) -> None:
     ours = [flood_mbps(sys.executable, "ours", size) for _ in range(3)]
     cpu, wall = max(cpu for cpu, _ in ours), max(wall for _, wall in ours)
     report.row("10 MB through expect, six patterns, CPU", f"{cpu:.0f} MB/s", "50 MB/s", cpu >= 50, **peers)
-    tenth = max(flood_mbps(sys.executable, "ours", size // 10)[0] for _ in range(3))
-    report.row("  linear: 1 MB at the same rate or less", f"{tenth:.0f} MB/s", f"<={1.5 * cpu:.0f}", tenth <= 1.5 * cpu)
+    quarter = max(flood_mbps(sys.executable, "ours", size // 4)[0] for _ in range(3))
+    report.row("  linear: 4 times as much takes", f"{4 * quarter / cpu:.1f} times", "4", 4 * quarter / cpu <= 5)
     print(f"  (recorded on disk and judged, too; {wall:.0f} MB/s by the clock on this machine)")
 
 

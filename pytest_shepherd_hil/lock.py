@@ -39,6 +39,7 @@ class BoardLock:
         folder: where lock files lie, shared by all users of this machine.
         wait_s: how long to wait for a board that somebody else has, in seconds.
         say: shows a line of progress to the user.
+        console_log: where the run writes what the board says; noted for others.
     """
 
     PEEK_S = 0.2
@@ -54,7 +55,9 @@ class BoardLock:
         *,
         wait_s: float = 0.0,
         say: Callable[[str], None] = lambda _: None,
+        console_log: Path | None = None,
     ) -> None:
+        self._console_log = console_log
         self._board = config.name
         self._wait_s = wait_s
         self._say = say
@@ -126,6 +129,16 @@ class BoardLock:
                 os.close(lock)
         return None
 
+    def console_log(self) -> Path | None:
+        """Where the run that holds the board writes what the board says, as it has noted; None where it has not."""
+        for key in self._keys:
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+                noted = Path(json.loads(_read_note(self._path(key).with_suffix(".json")))["console_log"])
+                # anybody on this machine may have written the note
+                if noted.name.startswith("console-") and noted.suffix == ".log" and noted.is_file():
+                    return noted
+        return None
+
     def _path(self, key: str) -> Path:
         return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.lock"
 
@@ -159,6 +172,8 @@ class BoardLock:
         """Say who holds it, beside the lock; a note that cannot be written costs only the name."""
         command = " ".join(sys.argv)[:300]
         note = {"pid": os.getpid(), "user": _user(), "since": time.time(), "command": command}
+        if self._console_log is not None:
+            note["console_log"] = str(self._console_log.absolute())
         path = self._path(key).with_suffix(".json")
         with contextlib.suppress(OSError):
             _write_note(path, json.dumps(note).encode())

@@ -15,10 +15,12 @@ from pytest_shepherd_hil.errors import BoardError, HilError, HostError, PowerErr
 from pytest_shepherd_hil.text import first_line, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_shepherd_hil.boards import PowerConfig
     from pytest_shepherd_hil.rig.control import Control
 
-__all__ = ["BACKENDS", "CommandPower", "ControlPower", "Power", "open_power"]
+__all__ = ["BACKENDS", "CommandPower", "ControlPower", "PlannedPower", "Power", "open_power"]
 
 BACKENDS = "pytest_shepherd_hil.power"
 """The group of entry points in which other packages name their backends: each makes a :class:`Power` of ``board=``,
@@ -80,6 +82,21 @@ class ForeignPower:
             raise
         except Exception as error:
             raise PowerError(f"{self._where} failed: {type(error).__name__}: {first_line(error)}") from error
+
+
+class PlannedPower:
+    """The power of a board that a test switches on purpose.
+
+    Args:
+        cycle: cuts it, and returns when the board is fit to be tested again.
+    """
+
+    def __init__(self, cycle: Callable[[], None]) -> None:
+        self._cycle = cycle
+
+    def cycle(self) -> None:
+        """See :meth:`pytest_shepherd_hil.board.Board.power_cycle`."""
+        self._cycle()
 
 
 class ControlPower:

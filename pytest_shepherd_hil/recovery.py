@@ -175,7 +175,6 @@ def _sysrq_reboot(board: Board, reason: str) -> None:
 
 
 def _power_cycle(board: Board, reason: str) -> None:
-    assert board.power is not None
     board.expect_restart()
     board.died(reason)
-    board.power.cycle()
+    board.cut_power()

@@ -67,7 +67,9 @@ class WatchedBoard:
             keep_dead=options.keep_dead,
             wait_s=options.wait_s,
         )
-        self.guard = Guard(self.board.log, stop_test=stop_test, board_died=self._board_died)
+        self.guard = Guard(
+            self.board.log, stop_test=stop_test, board_died=self._board_died, kernel_now=self._kernel_now
+        )
         self.settling = Settling(self.board, self.guard)
         self.judge = Judge(config, self.board, self.guard, self.settling, self.record, summary, options.on_incident)
         self._health = Health(self.board, self.guard, given_up, say, keep_dead=options.keep_dead)
@@ -100,7 +102,7 @@ class WatchedBoard:
 
     def end(self, window: Window) -> None:
         """The window of a test ends."""
-        now = self.board.fences.kernel_now() if self.board.fences is not None else None
+        now = self._kernel_now()
         self.guard.end(window, ended_s=now[1] if now is not None else None)
         self.judge.write_evidence(window)
 
@@ -110,6 +112,9 @@ class WatchedBoard:
             return
         self.record.write_texts(test, self._health.restore())
         self.record.write_boots(self.board)
+
+    def _kernel_now(self) -> tuple[float, float] | None:
+        return self.board.fences.kernel_now() if self.board.fences is not None else None
 
     # called in the console's own thread
 

@@ -258,7 +258,9 @@ class _Session:
         board = self._board
         self._refusal = "read-only while a run holds the board"
         self.screen.note(f"board {board.name} is in use {holder}")
-        path, why = run_log(holder, board.name)
+        path, why = self._lock.console_log(), ""
+        if path is None:
+            path, why = run_log(holder, board.name)
         if path is None:
             self.screen.note(f"read-only, but its console log cannot be found: {why}")
             self.screen.note(f"waiting until it lets go of the board; {how}")

@@ -106,19 +106,21 @@ class ConsoleLog:
             self._size += len(chunk)
             self._last_ns = time_ns
             self._transcript.append(self._decode(chunk))
-            index = f"{new.first}\t{new.offset}\t{time_ns}\t{self.wall(time_ns).isoformat()}\n" if new else ""
-            self._write(chunk, index.encode())
             for waiting in self._waiting:
                 waiting.set()
+            index = f"{new.first}\t{new.offset}\t{time_ns}\t{self.wall(time_ns).isoformat()}\n" if new else ""
+            self._write(chunk, index.encode())
         return new
 
     def _decode(self, chunk: bytes) -> str:
         """The chunk as text in which LF alone ends a line, so that ``$`` matches there; CRs wait for what follows."""
+        returns = chunk.count(b"\r")
+        if not self._returns and returns == chunk.count(b"\r\n"):  # as a UART mostly has it, and quick
+            return self._decoder.decode(chunk.translate(None, b"\r") if returns else chunk)
         text = self._returns + self._decoder.decode(chunk)
         kept = text.rstrip("\r")
         self._returns = text[len(kept) :][-_MOST_RETURNS:]
-        simple = kept.replace("\r\n", "\n")
-        return simple if "\r\n" not in simple else _LINE_END.sub("\n", kept)
+        return _LINE_END.sub("\n", kept)
 
     def _write(self, chunk: bytes, index: bytes) -> None:
         if self._raw < 0 or self.disk_error is not None:

@@ -38,7 +38,7 @@ class Watch:
     """How long a read waits while nothing is going on."""
     CUT_S = 1.5
     """A report that is silent for so long has been cut off."""
-    SETTLE_S = 0.03
+    SETTLE_S = 0.02
     """How long the next byte may take where a report has come to its end: a panic follows it in the same breath. Should
     it come later, it still becomes part of the report. USB adapters keep bytes back for up to 16 ms."""
     FLOOD_LINES = 16
@@ -75,6 +75,7 @@ class Watch:
     def new_epoch(self) -> None:
         """The board is being restarted on purpose: what it prints while booting is no news."""
         self._epoch_wanted.set()
+        self._port.cancel()  # the read, which may wait for long
 
     def stop(self) -> None:
         """End the thread; waits for it no longer than two seconds."""

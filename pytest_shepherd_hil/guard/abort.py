@@ -41,6 +41,8 @@ class TestAbortedError(Failed):
 class Interrupter:
     """Raises :class:`TestAbortedError` in the main thread while a test is armed.
 
+    While it is installed, SIGTERM ends the run as Ctrl-C does: with fixtures torn down and the board as it was found.
+
     It is done with SIGURG, which kills nobody if it comes late, and repeated until the test has ended: a test may
     swallow the exception, or be in a place that must not be interrupted.
     """
@@ -67,6 +69,7 @@ class Interrupter:
         self._ended = threading.Event()
         self._previous: object = None
         self._installed = False
+        self._ends_gently = False
         self._target: int | None = None
         self._shelter = frozenset(_file(module) for module in self.SHELTERED)
         self._wanted: Hashable | None = None
@@ -79,11 +82,17 @@ class Interrupter:
         self._previous = signal.signal(self.SIGNAL, self._on_signal)
         self._target = threading.get_ident()
         self._installed = True
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._on_term)
+            self._ends_gently = True
 
     def uninstall(self) -> None:
         if self._installed and threading.current_thread() is threading.main_thread():
             signal.signal(self.SIGNAL, self._previous)  # type: ignore[arg-type]  # what signal() itself gave us
             self._installed = False
+            if self._ends_gently:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                self._ends_gently = False
 
     @contextmanager
     def armed(self) -> Iterator[None]:
@@ -143,6 +152,11 @@ class Interrupter:
                 return
             if self._raised != before and self._ended.wait(self.PATIENCE_S):
                 return
+
+    @staticmethod
+    def _on_term(signum: int, frame: FrameType | None) -> None:
+        del signum, frame
+        raise KeyboardInterrupt("SIGTERM")
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         __tracebackhide__ = True  # a debugger stops in the test

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.guard.attribution import Window, owner
+from pytest_shepherd_hil.guard.foreign import is_of_another_boot
 from pytest_shepherd_hil.kernel.incident import Incident, Severity
 
 if TYPE_CHECKING:
@@ -25,10 +26,12 @@ class Guard:
         log: the board's console.
         stop_test: called, in the watch's thread, with an incident that ends the running test.
         board_died: called, in the watch's thread, with an incident after which the board does not go on.
+        kernel_now: tells between which two times the kernel's clock is now; None where nobody knows.
     """
 
     DISORDER_S = 1.5
     """By how much the kernel times of lines may be out of order within one boot, in seconds."""
+    LINES_BEFORE = 8
 
     def __init__(
         self,
@@ -36,7 +39,9 @@ class Guard:
         *,
         stop_test: Callable[[Incident], None],
         board_died: Callable[[Incident], None],
+        kernel_now: Callable[[], tuple[float, float] | None] = lambda: None,
     ) -> None:
+        self._kernel_now = kernel_now
         self._log = log
         self._stop_test = stop_test
         self._board_died = board_died
@@ -91,6 +96,8 @@ class Guard:
     def on_incident(self, incident: Incident) -> None:
         """Take note of an incident, or of more of one already known; stop the test that runs, if it must."""
         with self._lock:
+            if self._is_replay(incident):
+                return
             known = self._incidents.get(incident.id)
             self._order.setdefault(incident.id, len(self._order))
             self._incidents[incident.id] = incident
@@ -136,6 +143,16 @@ class Guard:
             )
         self.on_incident(incident)
         return incident
+
+    def _is_replay(self, incident: Incident) -> bool:
+        """Whether somebody shows a log of another boot, whose times are still to come in this one."""
+        now = self._kernel_now()
+        if now is None or incident.id in self._incidents or incident.kernel_time_s is None:
+            return False
+        lines = self._log.lines(max(incident.first_line - self.LINES_BEFORE, 0), incident.first_line)
+        before = [line.kernel_time_s for line in lines if line.kernel_time_s is not None]
+        # what has only begun and looks like it is looked at again when more of it has come
+        return is_of_another_boot(incident, [incident.kernel_time_s] * 3 if incident.open else before, now[1])
 
     def _owner(self, incident: Incident) -> Window | None:
         """Whose it is, decided once: when it is first seen."""

@@ -9,7 +9,7 @@ from pytest_shepherd_hil.kernel.rules import Rules, load_rules
 
 __all__ = ["LiveDetector"]
 
-_FIRST_WORDS = (b"cut here", b"pgd")
+_FIRST_WORDS = ("cut here", "pgd")
 """What stands before a report, and is part of it."""
 _PREFIX_BYTES = 64
 
@@ -20,7 +20,7 @@ class LiveDetector(Detector):
     def __init__(self, rules: Rules | None = None) -> None:
         rules = load_rules() if rules is None else rules
         super().__init__(rules)
-        self._prefilter = Prefilter.of(rules)
+        self._prefilter = Prefilter.of(rules, *_FIRST_WORDS)
 
     def pass_over(self, data: bytes) -> bool:
         """Take note of whole lines of which none is news; False where they must be fed, each for itself.
@@ -35,7 +35,7 @@ class LiveDetector(Detector):
         last_s = _time_s(data, data.rfind(b"\n", 0, len(data) - 1) + 1)
         if first_s is None or last_s is None or not newest <= first_s <= last_s <= newest + 1.0:
             return False
-        if any(word in data for word in _FIRST_WORDS) or self._prefilter.candidates(data) != []:
+        if self._prefilter.candidates(data) != []:
             return False
         self._preamble.clear()
         self._timeline.newest = last_s

@@ -30,9 +30,10 @@ class Prefilter:
         self._database = database
 
     @classmethod
-    def of(cls, rules: Rules) -> Prefilter:
-        """The filter for these rules; one that lets everything pass where a rule names no texts."""
-        return cls(rules.texts, _compiled(rules.texts)) if rules.texts else cls((), None)
+    def of(cls, rules: Rules, *besides: str) -> Prefilter:
+        """The filter for these rules and other texts; one that lets everything pass where a rule names no texts."""
+        texts = (*rules.texts, *besides)
+        return cls(texts, _compiled(texts)) if rules.texts else cls((), None)
 
     def candidates(self, data: bytes) -> Sequence[int] | None:
         """Offsets of which each candidate line has at least one, in order; None: any line may be one."""

@@ -219,3 +219,90 @@ def test_time_out_holds_on_a_connection_that_fell_silent(suite: Suite) -> None:
         """
     )
     result.assert_outcomes(passed=1)
+
+
+def test_old_logs_that_are_shown_again_and_what_a_test_types_are_no_incidents(suite: Suite) -> None:
+    result = suite.run(
+        r"""
+        import time
+        from pytest_shepherd_hil.sim.logs import CMA_AND_PRU, UNLOAD_PANIC, log_lines
+
+        def shown(name, offset_s=0.0):
+            lines = [f"[{line.time_s + offset_s:12.6f}] {line.text}" for line in log_lines(name)]
+            return "\r\n".join(lines) + "\r\n"
+
+        def test_dmesg_on_the_console(board, console, shell):
+            while console.kernel_time < 2:  # dmesg cannot show what is still to come
+                shell.run("echo '<6>waiting' > /dev/kmsg; sleep 0.3")
+            oldest = min(line.time_s for line in log_lines(UNLOAD_PANIC))
+            board.hardware.uart_send("debian@sim:~$ dmesg\r\n" + shown(UNLOAD_PANIC, -oldest) + "debian@sim:~$ ")
+            shell.run("echo '<6>hil: done' > /dev/kmsg")
+            console.expect("hil: done", timeout_s=30)
+
+        def test_log_of_an_earlier_boot(board, console, shell):
+            for name in (UNLOAD_PANIC, CMA_AND_PRU):
+                board.hardware.uart_send("debian@sim:~$ cat kern.log.1\\r\\n" + shown(name) + "debian@sim:~$ ")
+            shell.run("echo '<6>hil: done' > /dev/kmsg")
+            console.expect("hil: done", timeout_s=30)
+
+        def test_echo_of_what_it_types(console, shell):
+            console.send("echo 'Internal error: Oops: 5 [#1] PREEMPT SMP ARM'\n")
+            console.send("dmesg | grep 'Kernel panic - not syncing'\n")
+            time.sleep(0.3)
+            shell.run("echo 'Kernel panic - not syncing: said on the shell'")
+
+        def test_oops(shell): shell.run("true")
+
+        def test_after_all_that_an_incident_is_still_one(board):
+            board.hardware.printk("shprd.k: mem corruption?")
+        """
+    )
+    result.assert_outcomes(passed=4, failed=1)
+    result.stdout.fnmatch_lines(["FAILED test_it.py::test_after_all_that_an_incident_is_still_one - shepherd*"])
+    result.stdout.no_fnmatch_line("*outside of*")
+
+
+def test_neighbouring_tests_share_the_fence_between_them(suite: Suite) -> None:
+    result = suite.run(
+        """
+        import pytest
+        counts = []
+        @pytest.mark.parametrize("number", range(6))
+        def test_it(board, number):
+            counts.append(sum("hil: fence" in line.text for line in board.log.lines()))
+        def test_each_had_one_for_its_body_and_one_for_its_end(board):
+            steps = [after - before for before, after in zip(counts, counts[1:])]
+            assert set(steps) == {2}
+        """
+    )
+    result.assert_outcomes(passed=7)
+
+
+@pytest.mark.parametrize("how", ["board.power_cycle()", "board.power.cycle()"])
+def test_a_power_cycle_on_purpose_is_no_incident(suite: Suite, how: str) -> None:
+    result = suite.run(
+        f"""
+        def test_cycles(board, shell):
+            old = board.boot_id
+            {how}
+            assert shell.run("cat /proc/sys/kernel/random/boot_id").stdout.strip() == board.boot_id != old
+        def test_next(shell): shell.run("true")
+        """
+    )
+    result.assert_outcomes(passed=2)
+    result.stdout.no_fnmatch_line("*outside of*")
+
+
+@pytest.mark.parametrize("how", ["power_cycle", "reboot"])
+def test_a_hand_at_the_plug_is_an_accident(suite: Suite, how: str) -> None:
+    result = suite.run(
+        f"""
+        import time
+        def test_accident(board):
+            board.hardware.{how}()
+            time.sleep(60)
+        def test_next(shell): shell.run("true")
+        """
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["FAILED test_it.py::test_accident - *reboot*"])

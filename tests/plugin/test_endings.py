@@ -15,24 +15,53 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pytest_shepherd_hil.sim.process import SimProcess
     from tests.suite import Suite
 
 WHERE = {
     "setup": "@pytest.fixture\ndef stuck(board):\n    say()\n    time.sleep(500)\ndef test_it(stuck): pass\n",
     "call": "def test_it(board):\n    say()\n    time.sleep(500)\n",
     "shell": "def test_it(shell):\n    say()\n    shell.run('sleep 500', timeout_s=500)\n",
+    "opening": (
+        "from pytest_shepherd_hil.board import Board\n"
+        "def prove(self, *_):\n    note(self)\n    say()\n    time.sleep(500)\n"
+        "Board._prove_console = prove\ndef test_it(board): pass\n"
+    ),
+    "recovery": (
+        "def test_it(board):\n    board.cut_power = lambda: (say(), time.sleep(500))\n"
+        "    board.hardware.printk('shprd.k: mem corruption?')\n    time.sleep(500)\n"
+    ),
+    "session": (
+        "@pytest.fixture(scope='session')\ndef stuck(request):\n    request.getfixturevalue('kept')\n    yield\n"
+        "    say()\n    time.sleep(500)\n"
+        "@pytest.fixture(scope='session')\ndef kept(): pass\ndef test_it(stuck, shell): pass\n"
+    ),
+    "between": "def test_it(board): between.append(1)\ndef test_next(shell): pass\n",
     "teardown": "@pytest.fixture\ndef stuck(board):\n    yield\n    say(); time.sleep(500)\ndef test_it(stuck): pass\n",
 }
 HEAD = """
 import os, pytest, time
 
-@pytest.fixture(autouse=True)
-def told(board):
+between = []
+
+def note(board):
     with open("sim.pid", "w") as file:
         print(board.hardware.status() and board._own.pid, file=file)
 
+@pytest.fixture(autouse=True)
+def told(board):
+    note(board)
+
 def say():
     open("stuck", "w").close()
+"""
+
+BETWEEN = """
+import sys, time
+def pytest_runtest_logfinish(nodeid):
+    if sys.modules["test_it"].between:
+        sys.modules["test_it"].say()
+        time.sleep(60)
 """
 
 
@@ -40,6 +69,7 @@ def say():
 def started(suite: Suite, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
     """pytest as a process of its own, stuck in the phase that the test names."""
     suite.pytester.makepyfile(test_it=HEAD + WHERE[request.param])
+    suite.pytester.makeconftest(BETWEEN)
     folder = suite.pytester.path
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest", "--board", "sim01", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"],
@@ -96,6 +126,37 @@ def test_killed_run_leaves_no_board_behind_and_the_console_log_is_on_disk(
     assert gone(suite)
     (log,) = (suite.pytester.path / "hil-evidence").glob("*/console-sim01.log")
     assert b"hil: fence" in log.read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_run_keeps_nobody_from_the_board(suite: Suite, bench: SimProcess, number: signal.Signals) -> None:
+    suite.write(
+        """
+        def test_it(shell, console):
+            open("stuck", "w").close()
+            shell.run("sleep 500", timeout_s=500)
+        """
+    )
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "--board", "bench", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"],
+        cwd=suite.pytester.path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 30
+    while not (suite.pytester.path / "stuck").exists():
+        assert killed.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    killed.send_signal(number)
+    output, _ = killed.communicate(timeout=20)
+    if number == signal.SIGTERM:
+        assert killed.returncode == pytest.ExitCode.INTERRUPTED
+        assert b"KeyboardInterrupt" in output
+        assert b"hil: bench: put back console loglevel 4, kernel.panic 0" in output
+    suite.run("def test_it(shell, console): shell.run('true')\n", board="bench").assert_outcomes(passed=1)
 
 
 def test_time_out_by_thread_leaves_the_evidence_that_was_there(suite: Suite) -> None:

@@ -269,7 +269,7 @@ def test_board_that_does_not_come_back_fails_the_rest_at_once_with_one_reason(su
         def test_kills_it(board, kernel_module, shell):
             kernel_module.load()
             shell.run("echo 0 > /proc/sys/kernel/panic")
-            board.power.cycle = lambda: None
+            board.cut_power = lambda: None
             board.link.sysrq = lambda key: None
             kernel_module.unload()
         def test_one_more(shell): pass

@@ -195,7 +195,7 @@ def test_ssh_that_stays_gone_is_a_lost_fence_and_then_a_board_that_does_not_come
         import pytest
         @pytest.fixture(autouse=True)
         def stays_gone(board):
-            cycle, board.power.cycle = board.power.cycle, lambda: (cycle(), board.hardware.ssh("refuse"))
+            cut, board.cut_power = board.cut_power, lambda: (cut(), board.hardware.ssh("refuse"))
         def test_gone(board):
             board.hardware.ssh("refuse")
             board.hardware.ssh("reset")
@@ -282,7 +282,7 @@ def test_a_board_that_panics_whenever_it_has_booted_is_given_up(suite: Suite) ->
     result = suite.run(
         """
         def test_panics(board, shell):
-            board.power.cycle = lambda: None  # which would make its memory forget the first
+            board.cut_power = lambda: None  # which would make its memory forget the first
             shell.run("echo c > /proc/sysrq-trigger", timeout_s=70)
         def test_next(shell): pass
         def test_last(shell): pass

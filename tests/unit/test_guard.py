@@ -15,6 +15,7 @@ from pytest_shepherd_hil.errors import ShellError
 from pytest_shepherd_hil.guard.attribution import Window, owner
 from pytest_shepherd_hil.guard.expected import Expectation
 from pytest_shepherd_hil.guard.fence import Fences
+from pytest_shepherd_hil.guard.foreign import is_of_another_boot
 from pytest_shepherd_hil.guard.guard import Guard
 from pytest_shepherd_hil.kernel.incident import Incident, Severity
 from pytest_shepherd_hil.kernel.lines import parse_line
@@ -45,6 +46,29 @@ def incident(number: int = 1, kind: str = "oops", line: int = 0, **more: object)
 
 def window(test: str, first: int, end: int | None) -> Window:
     return Window(test, first, 0, end)
+
+
+# is it of this boot at all?
+
+
+@pytest.mark.parametrize(
+    ("times", "before", "shown"),
+    [
+        ([942.5, 942.6, 942.7], [], True),
+        ([942.5], [942.1, 942.2, 942.3], True),
+        ([942.5], [9.0, 942.2, 942.3], False),  # what came before is live
+        ([942.5], [], False),  # a damaged time, perhaps
+        ([942.5, 10.1, 10.2], [9.0, 9.1], False),
+        ([9.0, 9.1, 9.2], [8.0], False),
+        ([11.5, 11.6, 11.7], [], False),  # clocks differ
+    ],
+)
+def test_a_report_of_another_boot_has_only_times_that_this_one_has_not_reached(
+    times: list[float], before: list[float], shown: bool
+) -> None:
+    lines = tuple(f"[{time_s:12.6f}] Internal error: Oops" for time_s in times)
+    found = incident(kernel_time_s=times[0], lines=lines)
+    assert is_of_another_boot(found, before, now_s=10.0) is shown
 
 
 # whose line is it?

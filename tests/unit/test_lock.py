@@ -94,6 +94,16 @@ def lock_user() -> str:
     return subprocess.run(["id", "-un"], check=True, capture_output=True, text=True).stdout.strip()
 
 
+def test_the_holder_notes_where_it_writes_what_the_board_says(tmp_path: Path) -> None:
+    log = tmp_path / "console-b.log"
+    log.touch()
+    for noted, told in ((log, log), (None, None), (tmp_path / "passwd", None), (tmp_path / "console-gone.log", None)):
+        lock = BoardLock(BOARD, tmp_path / "locks", console_log=noted)
+        lock.acquire()
+        assert BoardLock(BOARD, tmp_path / "locks").console_log() == told
+        lock.release()
+
+
 def test_the_one_who_holds_it_keeps_others_out(tmp_path: Path) -> None:
     lock = BoardLock(BOARD, tmp_path)
     lock.acquire()
