@@ -19,9 +19,12 @@ class Severity(StrEnum):
     """Is recorded."""
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Frame:
-    """One place in the code, as the kernel prints it: ``function+0x28/0x94 [module]``."""
+    """One place in the code, as the kernel prints it: ``function+0x28/0x94 [module]``.
+
+    Nobody changes one. It is not ``frozen`` because a crash has many, and frozen ones are made seven times as slowly.
+    """
 
     function: str
     offset: int | None = None
@@ -41,9 +44,9 @@ class Frame:
         return place if self.module is None else f"{place} [{self.module}]"
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, unsafe_hash=True)
 class LoadedModule:
-    """An entry of ``Modules linked in:``."""
+    """An entry of ``Modules linked in:``; not ``frozen`` for the same reason as :class:`Frame`."""
 
     name: str
     flags: str = ""

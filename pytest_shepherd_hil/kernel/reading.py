@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.kernel.guilty import STALLS
@@ -35,7 +34,7 @@ def _place(match: re.Match[str], name: str = "sym", context: str | None = None) 
 
 
 def _with_address(frame: Frame, address: int) -> Frame:
-    return replace(frame, address=address)
+    return Frame(frame.function, frame.offset, frame.size, frame.module, address, frame.context, frame.inline)
 
 
 class Reading:
@@ -90,10 +89,10 @@ class Reading:
 
     def safe_place(self) -> list[Frame]:
         """Where lockdep saw the lock being taken in an interrupt: with this the other order is a deadlock."""
-        return next((trace.frames for trace in self._traces if trace.label == "became" and trace.frames), [])
+        return next((trace.frames for trace in self._traces if trace.label == "became" and trace.shows_any), [])
 
     def _counting(self, kind: str) -> Trace:
-        traces = [trace for trace in self._traces if trace.frames and trace.label not in ("section", "became")]
+        traces = [trace for trace in self._traces if trace.label not in ("section", "became") and trace.shows_any]
         if not traces:
             return self._traces[0]
         labelled = [trace for trace in traces if trace.label]
@@ -191,14 +190,19 @@ class Reading:
 
     def finish(self) -> None:
         """All lines have been read."""
-        for name, value in _REGISTER.findall("\n".join(self._register_lines)):
-            if len(self.registers) >= _MAX_REGISTERS:
-                break
-            self.registers.setdefault(name.lower(), int(value, 16))
+        if self._register_lines:
+            found = _REGISTER.findall("\n".join(self._register_lines))
+            names = [name.lower() for name, _ in found]
+            if len(set(names)) < len(names):  # the first word on each counts
+                first = {name: index for index, name in reversed([*enumerate(names)])}
+                found, names = [found[first[name]] for name in dict.fromkeys(names)], [*dict.fromkeys(names)]
+            self.registers = {
+                name: int(value, 16) for name, (_, value) in zip(names[:_MAX_REGISTERS], found, strict=False)
+            }
         if self.pc is not None and (address := self.registers.get("pc")) is not None:
-            self.pc = replace(self.pc, address=address)
+            self.pc = _with_address(self.pc, address)
         if self.lr is not None and (address := self.registers.get("lr")) is not None:
-            self.lr = replace(self.lr, address=address)
+            self.lr = _with_address(self.lr, address)
 
     def trace(self, message: str) -> None:
         self._begin("stack" if message.startswith("stack") else "trace")
@@ -258,9 +262,8 @@ class Reading:
         if self._ended or self._aside:
             self._aside = False
             rows = [] if self._ended else rows[1:]
-        trace, context = self._traces[-1], self._context
-        for row in rows:
-            trace.push((row, context))
+        if rows:
+            self._traces[-1].push_rows(rows, self._context)
 
     def inline(self, message: str) -> None:
         if not self._ended and (match := _INLINE.match(message)):

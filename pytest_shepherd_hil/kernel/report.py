@@ -13,19 +13,18 @@ from pytest_shepherd_hil.kernel.incident import Frame, Incident
 from pytest_shepherd_hil.kernel.lines import may_embed
 from pytest_shepherd_hil.kernel.machinery import is_machinery
 from pytest_shepherd_hil.kernel.marks import MARK, MARKED
+from pytest_shepherd_hil.kernel.rows import MAX_LINE_CHARS, Rows
 from pytest_shepherd_hil.kernel.shapes import shape_of
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.kernel.incident import Crash
     from pytest_shepherd_hil.kernel.lines import Line
-    from pytest_shepherd_hil.kernel.rows import Rows
     from pytest_shepherd_hil.kernel.rules import Hit
 
 __all__ = ["MAX_CONSEQUENCES", "Report", "normalised"]
 
 MAX_LINES = 400
 """Lines of a report that are kept."""
-MAX_LINE_CHARS = 1024
 MAX_CONSEQUENCES = 50
 _MAX_TOTAL_LINES = 5000
 _MAX_FOREIGN = 200
@@ -139,7 +138,8 @@ class Report:
             if shape in FLAGGED or (reader.ended and message[0] in "8-"):
                 stop = index
                 break
-            reader.add_rows(table[frames:index])
+            if frames < index:
+                reader.add_rows(table[frames:index])
             if shape is not None:
                 reader.add_shape(shape, message)
                 frames = index + 1
@@ -150,7 +150,8 @@ class Report:
                 stop = index
                 break
             begin = frames = index + 1
-        reader.add_rows(table[frames:stop])
+        if frames < stop:
+            reader.add_rows(table[frames:stop])
         self._keep(rows, begin, stop, first)
         return stop, times[stop - 1] if stop > start else newest
 
@@ -159,7 +160,7 @@ class Report:
         if start >= stop:
             return
         if (room := MAX_LINES - len(self._lines)) > 0:
-            self._lines += [line[:MAX_LINE_CHARS] for line in rows.lines[start : min(stop, start + room)]]
+            self._lines += rows.lines[start : min(stop, start + room)]
         self.last_line, self.last_time = first + stop - 1, rows.times[stop - 1]
         self._total += stop - start
         self._foreign = 0

@@ -7,7 +7,10 @@ from bisect import bisect_left, bisect_right
 from itertools import pairwise
 from typing import NamedTuple
 
-__all__ = ["Row", "Rows"]
+__all__ = ["MAX_LINE_CHARS", "Row", "Rows"]
+
+MAX_LINE_CHARS = 1024
+"""Characters of a line that are kept in a report."""
 
 # What stands behind a place: a comma could begin a place of lockdep, a bracket another message. Words of ASCII only, as
 # other classes cost more.
@@ -20,9 +23,10 @@ _ROW = re.compile(
     r" {1,24}+(?:\[<[0-9a-f]{8,16}>\] )?"
     rf"(?:(\?) {_FUNCTION}\+0x[0-9a-f]{{1,8}}/0x[0-9a-f][^\n\[\],]*(?:\[[A-Za-z0-9_-]{{1,64}}\])?\n"
     rf"|(?![0-9a-f]{{16}})({_FUNCTION})\+0x([0-9a-f]{{1,8}})/0x([0-9a-f]{{1,8}})(?: \[([A-Za-z0-9_-]{{1,64}})\])?{_REST})"
-    r"|([^\n]*)\n"
+    r"|([^\n]+)\n"
     r")|[^\n]*\n"
 )
+_TIME = re.compile(r" *[0-9]+\.[0-9]+$")
 
 Row = tuple[str, str, str, str, str, str, str]
 """Time, ``?`` of a guess, function, offset, size and module of a frame, and the message of any other line."""
@@ -32,9 +36,10 @@ class Rows(NamedTuple):
     """The lines of a text, in columns."""
 
     lines: list[str]
+    """As they came, none longer than a report keeps."""
     rows: list[Row]
     others: list[int]
-    """Which are neither an ordinary frame nor a guess."""
+    """Which are neither an ordinary frame nor a guess, but for those without a time."""
     stops: list[int]
     """Which have no time, or one that is not soon after the one before it: these are to be looked at one by one."""
     times: list[float]
@@ -46,13 +51,17 @@ class Rows(NamedTuple):
         rows: list[Row] = _ROW.findall(text)
         lines = text.split("\n")
         lines.pop()
-        others = [index for index, row in enumerate(rows) if not (row[2] or row[1])]
+        if max(map(len, lines)) > MAX_LINE_CHARS:
+            lines = [line[:MAX_LINE_CHARS] for line in lines]
+        columns = list(zip(*rows, strict=True))
+        others = [index for index, message in enumerate(columns[6]) if message]
         try:
-            times = [float(row[0] or -1) for row in rows]
-        except ValueError:  # blanks between digits
-            return cls(lines, rows, others, list(range(len(rows))), [-1.0] * len(rows))
-        if times[0] >= 0.0 and times[-1] <= times[0] + 1.0 and times == sorted(times):
-            return cls(lines, rows, others, [], times)
+            times = list(map(float, columns[0]))
+        except ValueError:
+            times = [float(time) if _TIME.match(time) else -1.0 for time in columns[0]]
+        else:
+            if times[-1] <= times[0] + 1.0 and times == sorted(times):
+                return cls(lines, rows, others, [], times)
         stops = [
             index
             for index, (before, time) in enumerate(pairwise([times[0], *times]))

@@ -23,37 +23,49 @@ PLACE_GROUPS = rf"(?P<{{0}}>{FUNCTION.replace('{', '{{').replace('}', '}}')})(?:
 SYM = PLACE_GROUPS.format("sym")
 _FRAME = re.compile(rf"[ \t]{{0,40}}(?:<[A-Z#]{{2,8}}>)? {{0,2}}(?:{ADDRESS} ?){{0,2}}(?: ?<[A-Z]{{2,4}}> )?{SYM}")
 
+_Pushed = Frame | tuple["str | Row", str | None]
+
 
 class Trace:
     """One call trace: what stands above it, and its frames, innermost first; they are read when they are asked for."""
 
     def __init__(self, label: str) -> None:
         self.label = label
-        self._pushed: list[Frame | tuple[str | Row, str | None]] = []
+        self._pushed: list[_Pushed] = []
         self._frames: list[Frame] | None = None
 
     def __len__(self) -> int:
         return len(self._pushed)
 
-    def push(self, frame: Frame | tuple[str | Row, str | None]) -> None:
+    def push(self, frame: _Pushed) -> None:
         """Add a frame, or its line and context; of a deep trace the innermost and the outermost frames are kept."""
         if len(self._pushed) >= _MAX_FRAMES:
             del self._pushed[_MAX_INNERMOST]
         self._pushed.append(frame)
         self._frames = None
 
+    def push_rows(self, rows: list[Row], context: str | None) -> None:
+        """Add ordinary frames."""
+        self._pushed += [(row, context) for row in rows]
+        if (more := len(self._pushed) - _MAX_FRAMES) > 0:
+            del self._pushed[_MAX_INNERMOST : _MAX_INNERMOST + more]
+        self._frames = None
+
+    @property
+    def shows_any(self) -> bool:
+        """Whether there are frames, found out without reading them all."""
+        return bool(self._frames) or any(_read_frame(item) is not None for item in self._pushed)
+
     @property
     def frames(self) -> list[Frame]:
         if self._frames is None:
-            read = (item if isinstance(item, Frame) else _read_frame(*item) for item in self._pushed)
-            self._frames = [frame for frame in read if frame is not None]
+            self._frames = [frame for item in self._pushed if (frame := _read_frame(item)) is not None]
         return self._frames
 
     @property
     def outermost(self) -> str | None:
         """The function that was pushed last."""
-        last = self._pushed[-1] if self._pushed else None
-        frame = last if last is None or isinstance(last, Frame) else _read_frame(*last)
+        frame = _read_frame(self._pushed[-1]) if self._pushed else None
         return frame.function if frame else None
 
     @property
@@ -65,7 +77,10 @@ class Trace:
         return any(frame.function in functions for frame in self.frames)
 
 
-def _read_frame(message: str | Row, context: str | None) -> Frame | None:
+def _read_frame(item: _Pushed) -> Frame | None:
+    if isinstance(item, Frame):
+        return item
+    message, context = item
     if not isinstance(message, str):
         _, _, function, offset, size, module, _ = message
         return Frame(function, int(offset, 16), int(size, 16), module or None, None, context)
