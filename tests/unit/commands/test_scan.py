@@ -155,6 +155,18 @@ def test_a_board_brings_its_rules(scan: Callable[..., Result], tmp_path: Path) -
     assert "unknown board 'c'" in unknown.err
 
 
+def test_a_board_brings_its_symbols(scan: Callable[..., Result], tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text(OOPS_6_1)
+    module = '[boards.b.module]\nname = "shepherd"\nload = "true"\nunload = "true"\nsymbols = "build/shepherd.ko"\n'
+    (tmp_path / "boards.toml").write_text(f"{BOARDS}{module}")
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "shepherd.ko").write_text("no ELF file")
+    assert "  symbols   " not in scan("a.log").out
+    result = scan("a.log", "--board", "b")
+    assert result.status == 1
+    assert re.search(r"(?m)^  symbols   \S*build/shepherd\.ko: is no ELF file$", result.out)
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [
