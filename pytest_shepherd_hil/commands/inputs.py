@@ -50,8 +50,8 @@ class Input:
 
     @property
     def title(self) -> str:
-        """What it is called in what a person reads."""
-        return "(stdin)" if self.name == STDIN else self.name
+        """What it is called in what comes out; bytes of its name that are no UTF-8 as ``\\xNN``, which JSON can say."""
+        return "(stdin)" if self.name == STDIN else os.fsencode(self.name).decode("utf-8", "backslashreplace")
 
     def chunks(self, on_progress: Callable[[int], None]) -> Iterator[bytes]:
         """Its bytes, unpacked where they are gzipped.

@@ -78,6 +78,14 @@ def test_odd_files_and_folders(scan: Callable[..., Result], tmp_path: Path) -> N
         assert writer.wait(TIMEOUT_S) == 0
 
 
+def test_a_file_name_that_is_no_utf_8_is_still_json(scan: Callable[..., Result], tmp_path: Path) -> None:
+    name = os.fsdecode(b"a\xff.log")
+    (tmp_path / name).write_text(OOPS_6_1)
+    (incident,) = scan(name, "--format", "json").incidents
+    assert incident["file"] == "a\\xff.log"
+    assert scan(name).out.startswith("a\\xff.log:1: fail: ")
+
+
 def test_closed_and_full_streams(tmp_path: Path) -> None:
     (tmp_path / "a.log").write_text(OOPS_6_1)
 
