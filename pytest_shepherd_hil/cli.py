@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import sys
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.commands.bench_options import add_console_options, add_doctor_options
 from pytest_shepherd_hil.commands.options import add_rules_options, add_scan_options
+from pytest_shepherd_hil.commands.output import drop_output, ensure_streams
 from pytest_shepherd_hil.errors import HilError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0, or 1 after an error that was told on stderr; those of ``scan``, ``doctor`` and
         ``console`` have meanings of their own.
     """
+    ensure_streams()
     parser = argparse.ArgumentParser(prog="shepherd-hil", description="What is done beside test runs.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_scan(commands)
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
+        drop_output()
         return NOT_READ
 
 

@@ -54,6 +54,7 @@ def as_json(file: str, incident: Incident, source: CrashSource | None) -> str:
             "last_line": incident.last_line + 1,
             "complete": incident.complete,
             "fatal": incident.fatal,
+            "secondary": incident.secondary,
             "hints": list(incident.hints),
             "rule": incident.rule,
             "kernel_time_s": incident.kernel_time_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import zlib
 from dataclasses import dataclass
@@ -20,6 +21,14 @@ __all__ = ["STDIN", "Input", "find_inputs"]
 STDIN = "-"
 CHUNK = 1 << 18
 _GZIP = b"\x1f\x8b"
+_PACKED = {
+    b"\xfd7zXZ\x00": "xz -dc",
+    b"BZh": "bzip2 -dc",
+    b"\x28\xb5\x2f\xfd": "zstd -dc",
+    b"PK\x03\x04": "unzip -p",
+}
+"""How files begin in which no line can be seen, and what unpacks them."""
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _NO_LOGS = frozenset(
     {".bz2", ".c", ".h", ".html", ".jpg", ".json", ".jsonl", ".ko", ".md", ".o", ".part", ".png", ".py"}
 )
@@ -39,6 +48,11 @@ class Input:
     name: str
     size: int
 
+    @property
+    def title(self) -> str:
+        """What it is called in what comes out; bytes of its name that are no UTF-8 as ``\\xNN``, which JSON can say."""
+        return "(stdin)" if self.name == STDIN else os.fsencode(self.name).decode("utf-8", "backslashreplace")
+
     def chunks(self, on_progress: Callable[[int], None]) -> Iterator[bytes]:
         """Its bytes, unpacked where they are gzipped.
 
@@ -53,6 +67,7 @@ class Input:
                 first = raw.read(CHUNK)
                 read = len(first)
                 on_progress(read)
+                self._check_is_text(first)
                 unpack = _Unpacker() if first.startswith(_GZIP) else None
                 while first:
                     yield from unpack.feed(first) if unpack is not None else (first,)
@@ -62,12 +77,25 @@ class Input:
                 if unpack is not None:
                     unpack.finish()
         except OSError as error:
-            raise HostError(f"cannot read {printable(self.name)}: {error.strerror or error}") from error
+            raise HostError(f"cannot read {printable(self.title)}: {error.strerror or error}") from error
         except (zlib.error, EOFError) as error:
-            raise HostError(f"cannot read all of {printable(self.name)}: it is damaged gzip ({error})") from error
+            raise HostError(f"cannot read all of {printable(self.title)}: it is damaged gzip ({error})") from error
+
+    def _check_is_text(self, first: bytes) -> None:
+        """A log in which no rule could find anything must not pass for a clean one."""
+        here = "" if self.name == STDIN else f" {shlex.quote(self.name)}"
+        for magic, unpack in _PACKED.items():
+            if first.startswith(magic):
+                how = printable(f"{unpack}{here} | shepherd-hil scan -")
+                raise HostError(f"cannot read {printable(self.title)}: it is compressed; use: {how}")
+        if first.startswith(_UTF_16) and first[:1024].count(0) > len(first[:1024]) // 3:
+            how = printable(f"iconv -f UTF-16 -t UTF-8{here} | shepherd-hil scan -")
+            raise HostError(f"cannot read {printable(self.title)}: it is UTF-16 text; use: {how}")
 
     def _open(self) -> BinaryIO:
         if self.name == STDIN:
+            if sys.stdin is None:
+                raise HostError("cannot read (stdin): it is closed")
             return cast("BinaryIO", os.fdopen(os.dup(sys.stdin.fileno()), "rb"))
         return Path(self.name).open("rb")
 
@@ -106,6 +134,9 @@ def find_inputs(names: Sequence[str], on_error: Callable[[HostError], None]) -> 
     for name in names:
         if name == STDIN:
             found.append(Input(STDIN, 0))
+            continue
+        if not name:
+            on_error(HostError("cannot read '': an empty name (is a variable of your shell not set?)"))
             continue
         path = Path(name)
         try:

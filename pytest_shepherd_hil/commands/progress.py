@@ -42,8 +42,9 @@ class ProgressBar:
             head = f"[{'#' * int(part * WIDTH):<{WIDTH}}] {part:4.0%} of {self._total / 1e6:.0f} MB, {rate:.0f} MB/s  "
         else:
             head = f"{done / 1e6:.0f} MB, {rate:.0f} MB/s  "
-        room = max(shutil.get_terminal_size().columns - len(head) - 1, 0)
-        sys.stderr.write(f"\r\x1b[K{head}{printable(name)[-room:] if room else ''}")
+        width = max(shutil.get_terminal_size().columns - 1, 0)  # a line that wraps could not be taken away again
+        room = max(width - len(head), 0)
+        sys.stderr.write(f"\r\x1b[K{head[:width]}{printable(name)[-room:] if room else ''}")
         sys.stderr.flush()
         self._shown = True
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.commands.chosen_rules import chosen_board, chosen_rules
 from pytest_shepherd_hil.commands.findings import as_json, as_text, colours
-from pytest_shepherd_hil.commands.inputs import STDIN, Input, find_inputs
+from pytest_shepherd_hil.commands.inputs import Input, find_inputs
 from pytest_shepherd_hil.commands.options import NEVER
+from pytest_shepherd_hil.commands.output import drop_output
 from pytest_shepherd_hil.commands.progress import ProgressBar
 from pytest_shepherd_hil.errors import HilError, MisuseError
 from pytest_shepherd_hil.evidence.sources import CrashSources, symbol_files
@@ -45,10 +46,17 @@ def run(options: argparse.Namespace) -> int:
         return UNREADABLE
     symbols = tuple(options.symbols) or (symbol_files(board) if board is not None else ())
     scan = _Scan(rules, CrashSources(lambda: symbols), options)
-    return scan.run(options.files)
+    try:
+        return scan.run(options.files)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # those of reading have been told already
+        drop_output()
+        _complain(f"cannot write the output: {error.strerror or error}")
+        return UNREADABLE
 
 
-def _complain(error: HilError) -> None:
+def _complain(error: HilError | str) -> None:
     print(f"error: {error}", file=sys.stderr)
 
 
@@ -63,28 +71,29 @@ class _Scan:
         self._colour = colours()
         self._counts = dict.fromkeys(reversed(Severity), 0)
         self._failed = False
-        self._unreadable = False
+        self._unread = 0
         self._bar = ProgressBar(0)
 
     @property
     def status(self) -> int:
-        return UNREADABLE if self._unreadable else FOUND if self._failed else CLEAN
+        return UNREADABLE if self._unread else FOUND if self._failed else CLEAN
 
     def run(self, names: list[str]) -> int:
         inputs = find_inputs(names, self._not_read)
         self._bar = ProgressBar(sum(each.size for each in inputs))
         before, read = 0, 0
-        for each in inputs:
-            file = "(stdin)" if each.name == STDIN else each.name
-            try:
-                for incident in self._incidents(each, before):
-                    if not self._rules.silences(incident):
-                        self._show(file, incident)
-                read += 1
-            except HilError as error:
-                self._not_read(error)
-            before += each.size
-        self._bar.wipe()
+        try:
+            for each in inputs:
+                try:
+                    for incident in self._incidents(each, before):
+                        if not self._rules.silences(incident):
+                            self._show(each.title, incident)
+                    read += 1
+                except HilError as error:
+                    self._not_read(error)
+                before += each.size
+        finally:
+            self._bar.wipe()
         if not self._json:
             print(self._summary(read))
         sys.stdout.flush()
@@ -95,8 +104,10 @@ class _Scan:
         scanner = Scanner(self._rules.rules)
         waiting: dict[int, Incident] = {}
         failure: HilError | None = None
+        empty = True
         try:
-            for chunk in each.chunks(lambda done: self._bar.show(before + done, each.name)):
+            for chunk in each.chunks(lambda done: self._bar.show(before + done, each.title)):
+                empty = False
                 waiting.update((incident.id, incident) for incident in scanner.feed(chunk))
                 for known in sorted(waiting):
                     if len(waiting) <= KEPT and scanner.lines - waiting[known].last_line < SETTLED_LINES:
@@ -108,6 +119,9 @@ class _Scan:
         yield from (waiting[known] for known in sorted(waiting))
         if failure is not None:
             raise failure
+        if empty:
+            self._bar.wipe()
+            print(f"note: {printable(each.title)} is empty", file=sys.stderr)
 
     def _show(self, file: str, incident: Incident) -> None:
         self._counts[incident.severity] += 1
@@ -121,13 +135,14 @@ class _Scan:
             print(as_text(file, incident, source, colour=self._colour), flush=True)
 
     def _not_read(self, error: HilError) -> None:
-        self._unreadable = True
+        self._unread += 1
         self._bar.wipe()
         _complain(error)
 
     def _summary(self, read: int) -> str:
-        logs = f"{read} log{'' if read == 1 else 's'}"
+        logs = f" in {read} log{'' if read == 1 else 's'}" if read else ""
+        unread = f"; {self._unread} could not be read, or not to the end" if self._unread else ""
         found = [f"{count} {severity}" for severity, count in self._counts.items() if count]
         total = sum(self._counts.values())
         what = f"{total} incident{'' if total == 1 else 's'} ({', '.join(found)})" if found else "no incident"
-        return f"{what} in {logs}"
+        return f"{what}{logs}{unread}"

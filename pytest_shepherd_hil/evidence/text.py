@@ -71,7 +71,8 @@ def _facts(incident: Incident, source: CrashSource | None) -> list[tuple[str, st
     when = "" if incident.kernel_time_s is None else f", kernel time {incident.kernel_time_s:.6f} s"
     end = "" if incident.complete else ", cut off before its end"
     fatal = f", fatal: {_FATAL.get(incident.kind, 'the kernel does not go on')}" if incident.fatal else ""
-    facts.append(("kind", f"{incident.kind}{fatal}{end}{when}"))
+    later = ", after an earlier crash or warning" if incident.secondary else ""
+    facts.append(("kind", f"{incident.kind}{fatal}{later}{end}{when}"))
     crash = incident.crash
     if crash is not None:
         if crash.pc is not None:

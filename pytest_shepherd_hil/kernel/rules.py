@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Hit", "Rule", "RuleError", "Rules", "load_rules"]
+__all__ = ["Hit", "Rule", "RuleError", "Rules", "load_rules", "read_rule"]
 
 _LOOKED_AT = 1024
 """Characters of a message that are looked at; printk itself cuts a message at less than this."""
@@ -201,10 +201,21 @@ def load_rules(path: Path | None = None) -> Rules:
         raise RuleError(f"{name}: unknown table or key {next(iter(document))!r}; rules are tables [rules.<id>]")
     if not isinstance(tables, dict):
         raise RuleError(f"{name}: has no rules; a rule is a table [rules.<id>]")
-    return Rules.of(tuple(_rule(name, rule_id, table) for rule_id, table in tables.items()))
+    return Rules.of(tuple(read_rule(name, rule_id, table) for rule_id, table in tables.items()))
 
 
-def _rule(file: str, rule_id: str, table: object) -> Rule:
+def read_rule(file: str, rule_id: str, table: object) -> Rule:
+    """One rule from its table.
+
+    Args:
+        file: where the table is from, as errors name it.
+        rule_id: what stands behind ``rules.`` in its header.
+        table: its keys and values, as TOML has them; see the top of this module.
+
+    Raises:
+        RuleError: a key is unknown, missing or wrong, the pattern is no regular expression, or the rule does not
+            find its own example; names ``file``, ``rule_id`` and, for a pattern, the column.
+    """
     where = f"{file}: rule {rule_id!r}"
     if not _NAME.fullmatch(rule_id):
         raise RuleError(f"{where}: an id has only letters, digits, '-', '_' and '.'")

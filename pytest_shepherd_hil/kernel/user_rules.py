@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from pytest_shepherd_hil.kernel.incident import Severity
 from pytest_shepherd_hil.kernel.report import normalised
-from pytest_shepherd_hil.kernel.rules import Rule, RuleError, Rules, load_rules
-from pytest_shepherd_hil.kernel.rules import _rule as read_rule
+from pytest_shepherd_hil.kernel.rules import Rule, RuleError, Rules, load_rules, read_rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -106,7 +106,10 @@ def check_incident(incident: Incident, lines: int) -> None:
     assert all(len(line) <= report.MAX_LINE_CHARS for line in incident.lines)
     assert len(incident.consequences) <= report.MAX_CONSEQUENCES + 1, "and that the board has rebooted"
     assert len(incident.hints) <= 32
-    assert incident.crash is None or len(incident.crash.frames) <= 1024
+    if (crash := incident.crash) is not None:
+        assert len(crash.frames) <= 1024
+        assert len(crash.modules) <= 512
+        assert len(crash.registers) <= 64
     plain = incident.to_dict()
     assert json.loads(json.dumps(plain, allow_nan=False))["signature"] == incident.signature
     json.dumps(plain, ensure_ascii=False).encode("utf-8")

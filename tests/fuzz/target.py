@@ -23,8 +23,8 @@ __all__ = ["main"]
 
 MAX_BYTES = 16 * 1024
 """Of a log: greater ones are judged too rarely in the same time."""
-TIMEOUT_S = 60
-"""For one log; a judge that hangs is a finding, too."""
+TIMEOUT_S = 120
+"""For one log, by the wall clock of a machine that may be busy; a judge that hangs is a finding, too."""
 MEMORY_MB = 2048
 
 
@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"-max_total_time={options.seconds}",
         f"-max_len={MAX_BYTES}",
         f"-timeout={TIMEOUT_S}",
+        f"-report_slow_units={TIMEOUT_S}",
         f"-rss_limit_mb={MEMORY_MB}",
         f"-artifact_prefix={found}/",
         f"-dict={texts}",

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from pytest_shepherd_hil.cli import main
+from pytest_shepherd_hil.kernel.kinds import KINDS
 from pytest_shepherd_hil.kernel.rules import load_rules
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BOARD = '[boards.b.console]\nport = "/dev/ttyS0"\n'
 OWN = """
@@ -96,3 +94,10 @@ def test_a_board_may_change_a_rule_that_a_file_brings(folder: Path, capsys: pyte
 def test_boards_without_a_board_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rules", "--boards", "x.toml"]) == 2
     assert capsys.readouterr().err == "error: --boards FILE says nothing without --board NAME\n"
+
+
+def test_the_readme_has_each_kind_once_in_its_table() -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("### What counts as an incident")[2].partition("One cause is one incident")[0]
+    listed = [word for row in table.splitlines() if row.startswith("| ") for word in row.split("`")[1::2]]
+    assert sorted(listed) == sorted(KINDS)

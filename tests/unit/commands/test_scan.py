@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
 import os
 import pty
 import re
+import struct
 import subprocess
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import termios
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.unit.commands.scan_process import COMMAND, ENVIRONMENT, TIMEOUT_S
 from tests.unit.kernel.kernel_console import OOPS_6_1, WARNING, seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.unit.commands.scan_process import Result
 
 QUIET = "".join(
     f"[{second:5d}.000000] usb 1-1: new high-speed USB device number {second}\n" for second in range(1, 200)
 )
-TIMEOUT_S = 60
 KEYS = {"file", "kind", "severity", "headline", "function", "module", "address", "signature", "first_line", "last_line"}
 KEYS |= {"complete", "fatal", "hints"}
 BOARDS = '[boards.b.console]\nport = "/dev/ttyS0"\n'
@@ -34,40 +39,6 @@ pattern = '^usb 1-1: new .* number (?P<number>17)$'
 title = "device {number} came"
 example = "[   17.000000] usb 1-1: new high-speed USB device number 17"
 """
-
-
-class Result:
-    """What a run of the command came to."""
-
-    def __init__(self, done: subprocess.CompletedProcess[bytes]) -> None:
-        self.status = done.returncode
-        self.raw = done.stdout
-        self.out = done.stdout.decode()
-        self.err = done.stderr.decode()
-
-    @property
-    def incidents(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-@pytest.fixture
-def scan(tmp_path: Path) -> Callable[..., Result]:
-    """Run it in a folder of its own."""
-
-    def run(*arguments: str, stdin: bytes = b"", **environment: str) -> Result:
-        command = [sys.executable, "-P", "-m", "pytest_shepherd_hil.cli", "scan", *arguments]
-        done = subprocess.run(
-            command,
-            cwd=tmp_path,
-            input=stdin,
-            capture_output=True,
-            timeout=TIMEOUT_S,
-            check=False,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), **environment},
-        )
-        return Result(done)
-
-    return run
 
 
 def test_a_quiet_log_is_clean(scan: Callable[..., Result], tmp_path: Path) -> None:
@@ -139,6 +110,17 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_still_judged(scan: Callabl
         "error: there is no log in folder empty",
         "error: cannot read all of cut.gz: it is damaged gzip (its end is missing)",
     ]
+    summary = scan("missing.log", "cut.gz", "good.log").out.splitlines()[-1]
+    assert summary == "2 incidents (2 fail) in 1 log; 2 could not be read, or not to the end"
+    assert scan("missing.log").out == "no incident; 1 could not be read, or not to the end\n"
+
+
+def test_a_crash_after_another_is_marked(scan: Callable[..., Result], tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text(WARNING + seed("unload-panic").replace("[#1]", "[#2]"))
+    first, second = scan("a.log", "--format", "json").incidents
+    assert (first["secondary"], second["secondary"]) == (False, True)
+    text = scan("a.log").out
+    assert text.count(", after an earlier crash or warning, kernel time ") == 1
 
 
 def test_fail_on_decides_the_exit_status(scan: Callable[..., Result], tmp_path: Path) -> None:
@@ -171,6 +153,18 @@ def test_a_board_brings_its_rules(scan: Callable[..., Result], tmp_path: Path) -
     unknown = scan("a.log", "--board", "c")
     assert (unknown.status, unknown.out) == (2, "")
     assert "unknown board 'c'" in unknown.err
+
+
+def test_a_board_brings_its_symbols(scan: Callable[..., Result], tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text(OOPS_6_1)
+    module = '[boards.b.module]\nname = "shepherd"\nload = "true"\nunload = "true"\nsymbols = "build/shepherd.ko"\n'
+    (tmp_path / "boards.toml").write_text(f"{BOARDS}{module}")
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "shepherd.ko").write_text("no ELF file")
+    assert "  symbols   " not in scan("a.log").out
+    result = scan("a.log", "--board", "b")
+    assert result.status == 1
+    assert re.search(r"(?m)^  symbols   \S*build/shepherd\.ko: is no ELF file$", result.out)
 
 
 @pytest.mark.parametrize(
@@ -229,13 +223,24 @@ def test_a_bar_shows_long_work_on_a_terminal_and_goes_again(tmp_path: Path) -> N
     assert b"% of " not in shown.rpartition(b"\x1b[K")[2]
 
 
-def on_terminal(folder: Path, *arguments: str, **environment: str) -> bytes:
+def test_the_bar_fits_a_narrow_terminal(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_bytes(QUIET.encode() * 3000)
+    (tmp_path / "own.toml").write_text(OWN)
+    shown = on_terminal(tmp_path, "a.log", "--rules", "own.toml", "--fail-on", "never", columns=20)
+    bars = [part for part in re.split(rb"\r\x1b\[K|\r?\n", shown) if part.startswith((b"[#", b"[ "))]
+    assert bars
+    assert max(map(len, bars)) < 20
+
+
+def on_terminal(folder: Path, *arguments: str, columns: int = 80, **environment: str) -> bytes:
     """What a terminal gets to see."""
     master, slave = pty.openpty()
-    command = [sys.executable, "-P", "-m", "pytest_shepherd_hil.cli", "scan", *arguments]
-    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "TERM")}
-    env = {**kept, "PYTHONPATH": str(Path(__file__).parents[3]), "TERM": "xterm", **environment}
-    with subprocess.Popen(command, cwd=folder, stdin=slave, stdout=slave, stderr=slave, env=env) as process:
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    kept = {name: value for name, value in ENVIRONMENT.items() if name not in ("NO_COLOR", "TERM", "COLUMNS")}
+    env = {**kept, "TERM": "xterm", **environment}
+    with subprocess.Popen(
+        [*COMMAND, *arguments], cwd=folder, stdin=slave, stdout=slave, stderr=slave, env=env
+    ) as process:
         os.close(slave)
         seen = b""
         while True:
@@ -249,16 +254,6 @@ def on_terminal(folder: Path, *arguments: str, **environment: str) -> bytes:
         assert process.wait(TIMEOUT_S) in (0, 1)
     os.close(master)
     return seen
-
-
-def test_who_stops_reading_gets_no_traceback(tmp_path: Path) -> None:
-    (tmp_path / "a.log").write_text(OOPS_6_1 * 200)
-    command = f"{sys.executable} -P -m pytest_shepherd_hil.cli scan a.log | head -n 1"
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-    done = subprocess.run(
-        command, shell=True, cwd=tmp_path, capture_output=True, timeout=TIMEOUT_S, check=True, env=env
-    )
-    assert done.stderr == b""
 
 
 def test_an_ascii_terminal_gets_every_line(scan: Callable[..., Result], tmp_path: Path) -> None:
