@@ -24,9 +24,12 @@ from pytest_shepherd_hil.virtual import kernel, tools
 from pytest_shepherd_hil.virtual.initramfs import Archive, applets
 from pytest_shepherd_hil.virtual.packages import Apt, Wanted
 from pytest_shepherd_hil.virtual.sources import Sources
+from tests.virtual.faults import HILFAULT, SHEPHERD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from tests.virtual.faults import Fault
 
 __all__ = ["ARCHITECTURES", "Architecture", "BareBuild", "BareMachine", "build"]
 
@@ -61,7 +64,7 @@ class Architecture:
         console: the kernel's name for its UART.
         packages: Debian packages that bring emulator and compiler.
         modules: of ours, those that its kernel has everything for.
-        silent: faults that this CPU does not notice.
+        silent: faults that this CPU does not notice, or whose logs would tell nothing new.
     """
 
     name: str
@@ -73,6 +76,15 @@ class Architecture:
     packages: tuple[str, ...]
     modules: tuple[str, ...]
     silent: tuple[str, ...] = ()
+
+    @property
+    def faults(self) -> dict[str, Fault]:
+        """Those that it can have, by the names of their logs."""
+        return {
+            f"{fault.module}-{fault.name}": fault
+            for fault in (*HILFAULT, *SHEPHERD)
+            if fault.module in self.modules and fault.name not in self.silent
+        }
 
     @property
     def lacks(self) -> list[str]:
@@ -92,6 +104,7 @@ ARCHITECTURES = {
             console="ttyS0",
             packages=("qemu-system-x86", "gcc-x86-64-linux-gnu"),
             modules=("hilfault",),
+            silent=("printk-flood",),
         ),
         Architecture(
             "arm64",
@@ -102,7 +115,7 @@ ARCHITECTURES = {
             console="ttyAMA0",
             packages=("qemu-system-arm", "gcc-aarch64-linux-gnu"),
             modules=("hilfault", "shepherd"),
-            silent=("division-by-zero",),
+            silent=("division-by-zero", "printk-flood"),
         ),
     )
 }

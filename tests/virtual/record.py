@@ -6,13 +6,15 @@ One log for each fault of ``faults.py``, as it came out of the UART, with what t
 the clean ones: ``cold-boot``, ``reload-loop`` and ``full-suite``. With names, only these are made anew.
 
 With ``--arch``, from a machine of ``bare.py`` instead; the names of its logs begin with the architecture. What the
-judge has to say of these is written by hand after reading them, and is left as it is here.
+judge has to say of these is written by hand after reading them, and is left as it is here. The ``hilfault`` that they
+crashed in is kept with its debug information, as ``modules/ARCH-hilfault.ko.xz``: where that has changed, record all.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import lzma
 import subprocess
 import sys
 import tempfile
@@ -165,7 +167,10 @@ def record_bare_boot(machine: bare.BareMachine) -> bytes:
 def record_other(architecture: bare.Architecture, names: list[str]) -> None:
     """Record from a machine that is not the virtual board."""
     built = bare.build(architecture, lambda line: print(line, flush=True))
-    faults = _faults_on(architecture)
+    faults = architecture.faults
+    module = FOLDER / "modules" / f"{architecture.name}-hilfault.ko.xz"
+    module.parent.mkdir(exist_ok=True)
+    module.write_bytes(lzma.compress(built.modules["hilfault"].read_bytes(), preset=9 | lzma.PRESET_EXTREME))
     for name in names:
         with bare.BareMachine.started(architecture, built) as machine:
             data = record_bare(machine, faults[name].commands) if name in faults else record_bare_boot(machine)
@@ -181,15 +186,6 @@ def record_other(architecture: bare.Architecture, names: list[str]) -> None:
         )
 
 
-def _faults_on(architecture: bare.Architecture) -> dict[str, Fault]:
-    """The faults that a machine can have, by the names of their logs."""
-    return {
-        f"{fault.module}-{fault.name}": fault
-        for fault in (*HILFAULT, *SHEPHERD)
-        if fault.module in architecture.modules and fault.name not in architecture.silent
-    }
-
-
 def main() -> int:
     """Record what was asked for."""
     faults = {f"{fault.module}-{fault.name}": fault for fault in (*HILFAULT, *SHEPHERD)}
@@ -203,7 +199,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="logs to make anew; all of them without any")
     wanted = parser.parse_args()
     other = bare.ARCHITECTURES.get(wanted.arch)
-    known = [*faults, *clean] if other is None else [*_faults_on(other), "cold-boot"]
+    known = [*faults, *clean] if other is None else [*other.faults, "cold-boot"]
     names = wanted.names or known
     unknown = set(names) - set(known)
     if unknown:
