@@ -65,6 +65,8 @@ class Reading:
         self.end_trace: str | None = None
         self._register_lines: list[str] = []
         self._ended = False
+        self._of_user_space = False
+        """x86 ends a trace with the registers and the code of the process that had called the kernel."""
         self._context: str | None = None
         self._taking = 0
         self._aside = False
@@ -151,6 +153,7 @@ class Reading:
             self.access = "execute" if status >> 31 else "write" if status >> 11 & 1 else "read"
 
     def cpu_line(self, message: str) -> None:
+        self._of_user_space = False
         if self.cpu is not None:
             return
         match = _CPU.match(message)
@@ -175,6 +178,7 @@ class Reading:
         self.modules = tuple(LoadedModule(entry[1], entry[2] or "") for entry in found if entry)
 
     def pc_line(self, message: str) -> None:
+        self._of_user_space = False
         if self.pc is None and not self._ended and (match := _PC.match(message)):
             self.pc = _place(match)
             self._pc_in = self._traces[-1]
@@ -185,7 +189,9 @@ class Reading:
             self.lr = _place(match)
 
     def registers_line(self, message: str) -> None:
-        if not self._ended and len(self._register_lines) < _MAX_REGISTERS:
+        if _USER_PC.match(message):
+            self._of_user_space = True
+        if not self._ended and not self._of_user_space and len(self._register_lines) < _MAX_REGISTERS:
             self._register_lines.append(message[:256])
 
     def finish(self) -> None:
@@ -289,7 +295,7 @@ class Reading:
             self._taking -= 1
 
     def code_line(self, message: str) -> None:
-        if self.code is None and (match := _CODE.match(message)):
+        if self.code is None and not self._of_user_space and (match := _CODE.match(message)):
             self.code = match["code"].strip()
 
     def end_trace_line(self, message: str) -> None:
@@ -350,6 +356,8 @@ _INLINE = re.compile(
 )
 _AT = re.compile(rf", at: (?:{ADDRESS} ?)?{SYM}")
 _PC = re.compile(rf"[^+]{{0,60}}?(?=[A-Za-z_.][\w.$]{{0,127}}\+0x){SYM}")
+_USER_PC = re.compile(r"[ER]IP: 00(?:33|23|73):")
+"""The selectors of user code: 64 bits, 32 bits on a kernel of 64, 32 bits."""
 _REGISTER = re.compile(r"\b([a-zA-Z]{1,3}\d{0,2}|e?flags|EFLAGS) ?: ?(?:[0-9a-f]{4}:)?(?:\[<)?([0-9a-f]{8,16})\b")
 _FAULT = re.compile(
     r"(?:BUG: |CPU \d{1,5} )?(?:[Uu]nable to handle (?:kernel )?|[Kk]ernel tried to |[Kk]ernel (?=NULL))?"

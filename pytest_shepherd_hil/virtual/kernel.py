@@ -82,7 +82,9 @@ def _uimage_header(image: bytes, address: int) -> bytes:
     return header(zlib.crc32(header(0)))
 
 
-def modules(source: Path, packages: Path, release: str, log: Path) -> dict[str, Path]:
+def modules(
+    source: Path, packages: Path, release: str, log: Path, *, arch: str = "arm", cross: str = tools.CROSS
+) -> dict[str, Path]:
     """Build the kernel modules in ``source``, in place.
 
     Args:
@@ -90,6 +92,8 @@ def modules(source: Path, packages: Path, release: str, log: Path) -> dict[str, 
         packages: folder in which the kernel's headers and their tools are unpacked; they are made to work there.
         release: of the kernel.
         log: gets all that the compiler said.
+        arch: what the kernel's own build calls the architecture.
+        cross: what the names of the compiler and its binutils begin with.
 
     Returns:
         The modules with their debug information, by name.
@@ -101,7 +105,7 @@ def modules(source: Path, packages: Path, release: str, log: Path) -> dict[str, 
     makefile = headers / "Makefile"
     makefile.write_text(makefile.read_text().replace(" /usr/src/", f" {packages}/usr/src/"))
     # The headers name the version of the compiler that built the kernel, which is not everywhere.
-    compiler = ["ARCH=arm", f"CROSS_COMPILE={tools.CROSS}", f"CC={tools.CROSS}gcc"]
+    compiler = [f"ARCH={arch}", f"CROSS_COMPILE={cross}", f"CC={cross}gcc"]
     arguments = ["make", "-C", str(headers), f"M={source}", *compiler]
     # Debug information names sources as in their folders, wherever these were.
     names = f"-fdebug-prefix-map={source}/= -fdebug-prefix-map={packages}="

@@ -19,11 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-__all__ = ["Apt", "Choice", "Package"]
+__all__ = ["Apt", "Choice", "Package", "Wanted"]
 
-ARCHITECTURE = "armhf"
-KERNEL = "linux-image-armmp"
-"""The package that always depends on the current kernel."""
 STATIC = ("busybox-static", "bash-static")
 """Taken without what they depend on: of that they need nothing to run."""
 DYNAMIC = ("kmod", "dropbear-bin")
@@ -60,7 +57,7 @@ Dir::Cache::srcpkgcache "srcpkgcache.bin";
 """
 _OFFER = re.compile(r"^'(?P<url>[^']+)' (?P<file>\S+) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})$", re.MULTILINE)
 _CLOSURE = re.compile(r"^'[^']+' (\S+_\S+_\S+\.deb) \d+", re.MULTILINE)
-_IMAGE = re.compile(r"\blinux-image-([0-9]\S*-armmp)\b")
+_IMAGE = r"\blinux-image-([0-9]\S*-{flavour})(?=[\s,]|$)"
 _BUILD_WITH = re.compile(r"\b(linux-headers-[0-9]\S*-common|linux-kbuild-[0-9][^\s,]*)")
 _FETCH_S = 1800
 _UPDATE_S = 600
@@ -88,6 +85,23 @@ class Package:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a board is to be made from.
+
+    Attributes:
+        architecture: the board's, as Debian calls it.
+        flavour: of the kernel; ``linux-image-FLAVOUR`` always depends on the current one.
+        static: packages that are taken without what they depend on.
+        dynamic: packages that are taken with all that they depend on.
+    """
+
+    architecture: str = "armhf"
+    flavour: str = "armmp"
+    static: tuple[str, ...] = STATIC
+    dynamic: tuple[str, ...] = DYNAMIC
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """Everything that a board is made from.
 
@@ -104,15 +118,17 @@ class Apt:
 
     Args:
         folder: where it keeps lists, state and cache.
+        wanted: what is to be chosen; by default what the virtual board is made from.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, wanted: Wanted | None = None) -> None:
+        self._wanted = wanted or Wanted()
         self._config = folder / "apt.conf"
         self._host = tools.run(["dpkg", "--print-architecture"]).strip()
         for name in ("state", "lists", "cache/archives"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / "status").touch()
-        self._config.write_text(_CONFIG.format(architecture=ARCHITECTURE, host=self._host, folder=folder))
+        self._config.write_text(_CONFIG.format(architecture=self._wanted.architecture, host=self._host, folder=folder))
 
     def choose(self, say: Callable[[str], None]) -> Choice:
         """The current versions of everything, after an update of the lists.
@@ -167,16 +183,18 @@ class Apt:
             raise HostError(f"apt cannot fetch {what} (exit status {status})\n{tools.quoted(words)}")
 
     def _choose(self) -> Choice:
-        image = _IMAGE.search(self._depends(f"{KERNEL}:{ARCHITECTURE}"))
+        architecture, newest = self._wanted.architecture, f"linux-image-{self._wanted.flavour}"
+        depends = self._depends(f"{newest}:{architecture}")
+        image = re.search(_IMAGE.format(flavour=re.escape(self._wanted.flavour)), depends)
         if image is None:
-            raise HostError(f"apt knows no {KERNEL} for {ARCHITECTURE}: this is not Debian?\n  {tools.CONTAINER}")
+            raise HostError(f"apt knows no {newest} for {architecture}: this is not Debian?\n  {tools.CONTAINER}")
         release = image[1]
         headers = f"linux-headers-{release}"
-        board = [f"linux-image-{release}", headers, *STATIC]
-        wanted = [f"{name}:{ARCHITECTURE}" for name in board]
-        for name in sorted(set(_BUILD_WITH.findall(self._depends(f"{headers}:{ARCHITECTURE}")))):
+        board = [f"linux-image-{release}", headers, *self._wanted.static]
+        wanted = [f"{name}:{architecture}" for name in board]
+        for name in sorted(set(_BUILD_WITH.findall(self._depends(f"{headers}:{architecture}")))):
             wanted += [f"{name}:{self._host}" if name.startswith("linux-kbuild-") else name]
-        wanted += self._closure(DYNAMIC)
+        wanted += self._closure(self._wanted.dynamic)
         words = tools.run(self._apt("apt-get", "download", "--print-uris", *wanted))
         offers = [
             Package(o["file"], int(o["size"]), o["sha256"], _wanted_as(o["file"])) for o in _OFFER.finditer(words)
@@ -192,6 +210,8 @@ class Apt:
 
     def _closure(self, names: Sequence[str]) -> list[str]:
         """These packages and all that they depend on, as if nothing were installed."""
+        if not names:
+            return []
         words = tools.run(self._apt("apt-get", "install", "--yes", "--print-uris", *names))
         return [_wanted_as(file) for file in _CLOSURE.findall(words)]
 

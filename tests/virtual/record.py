@@ -1,14 +1,20 @@
-"""Records the library of kernel logs in ``tests/data/kernel`` from the virtual board.
+"""Records the library of kernel logs in ``tests/data/kernel`` from the virtual board, and from other machines.
 
-    python -m tests.virtual.record [NAME...]
+    python -m tests.virtual.record [--arch amd64|arm64] [NAME...]
 
 One log for each fault of ``faults.py``, as it came out of the UART, with what the judge has to say of it beside it; and
 the clean ones: ``cold-boot``, ``reload-loop`` and ``full-suite``. With names, only these are made anew.
+
+With ``--arch``, from a machine of ``bare.py`` instead; the names of its logs begin with the architecture. What the
+judge has to say of these is written by hand after reading them, and is left as it is here. The ``hilfault`` that they
+crashed in is kept with its debug information, as ``modules/ARCH-hilfault.ko.xz``: where that has changed, record all.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import lzma
 import subprocess
 import sys
 import tempfile
@@ -23,6 +29,7 @@ from pytest_shepherd_hil.shell import Shell
 from pytest_shepherd_hil.virtual.build import ensure
 from pytest_shepherd_hil.virtual.process import VirtualProcess
 from tests.sim.sim_process import Console
+from tests.virtual import bare
 from tests.virtual.faults import HILFAULT, SHEPHERD
 
 if TYPE_CHECKING:
@@ -38,6 +45,10 @@ FLUSH = "echo '<7>hil: flush' > /dev/kmsg"
 QUIET_S = 2.0
 GIVE_UP_S = 90.0
 READY = "hil: board is ready"
+BANNER = b"Linux version "
+BOOT_LINES = 10
+"""Of the boot after a fault: it is the same each time."""
+BARE_BOOT_S = 240.0
 
 
 def shell_of(board: VirtualProcess) -> Shell:
@@ -130,6 +141,51 @@ def expected(fault: Fault) -> list[dict[str, object]]:
     return [{**keys, "fatal": fault.fatal}]
 
 
+def record_bare(machine: bare.BareMachine, commands: tuple[str, ...]) -> bytes:
+    """What the UART says of ``commands`` once the machine is ready; where it reboots, also how the next boot begins."""
+    machine.read_until(lambda data: bare.READY in data, BARE_BOOT_S)
+    start = machine.data.index(bare.READY) + len(bare.READY)
+    machine.tell([*commands, FLUSH])
+
+    def done(data: bytes) -> bool:
+        _, _, rebooted = data[start:].partition(BANNER)
+        return b"hil: flush" in data[start:] or rebooted.count(b"\n") >= BOOT_LINES
+
+    machine.read_until(done, GIVE_UP_S)
+    machine.read_until_quiet(QUIET_S, QUIET_S)
+    said, banner, rebooted = machine.data[start:].partition(BANNER)
+    return b"".join([said, banner, *rebooted.splitlines(keepends=True)[:BOOT_LINES]])
+
+
+def record_bare_boot(machine: bare.BareMachine) -> bytes:
+    """What the UART says of a boot."""
+    machine.read_until(lambda data: bare.READY in data, BARE_BOOT_S)
+    machine.read_until_quiet(QUIET_S, QUIET_S)
+    return machine.data
+
+
+def record_other(architecture: bare.Architecture, names: list[str]) -> None:
+    """Record from a machine that is not the virtual board."""
+    built = bare.build(architecture, lambda line: print(line, flush=True))
+    faults = architecture.faults
+    module = FOLDER / "modules" / f"{architecture.name}-hilfault.ko.xz"
+    module.parent.mkdir(exist_ok=True)
+    module.write_bytes(lzma.compress(built.modules["hilfault"].read_bytes(), preset=9 | lzma.PRESET_EXTREME))
+    for name in names:
+        with bare.BareMachine.started(architecture, built) as machine:
+            data = record_bare(machine, faults[name].commands) if name in faults else record_bare_boot(machine)
+        path = FOLDER / f"{architecture.name}-{name}"
+        path.with_suffix(".log").write_bytes(data)
+        answer = path.with_suffix(".json")
+        incidents = json.loads(answer.read_text())["incidents"] if answer.exists() else None
+        said = {"kernel": built.release, "arch": architecture.arch, "incidents": incidents}
+        answer.write_text(json.dumps(said, indent=2) + "\n")
+        print(
+            f"{path.name}: {len(data)} bytes{'' if incidents is not None else '; write what is expected beside it'}",
+            flush=True,
+        )
+
+
 def main() -> int:
     """Record what was asked for."""
     faults = {f"{fault.module}-{fault.name}": fault for fault in (*HILFAULT, *SHEPHERD)}
@@ -138,12 +194,20 @@ def main() -> int:
         "reload-loop": lambda board: record_commands(board, (RELOADS,), reboots=False),
         "full-suite": record_full_suite,
     }
-    names = sys.argv[1:] or [*faults, *clean]
-    unknown = set(names) - {*faults, *clean}
+    parser = argparse.ArgumentParser(prog="python -m tests.virtual.record")
+    parser.add_argument("--arch", choices=sorted(bare.ARCHITECTURES), help="another machine than the virtual board")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="logs to make anew; all of them without any")
+    wanted = parser.parse_args()
+    other = bare.ARCHITECTURES.get(wanted.arch)
+    known = [*faults, *clean] if other is None else [*other.faults, "cold-boot"]
+    names = wanted.names or known
+    unknown = set(names) - set(known)
     if unknown:
-        print(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join([*faults, *clean])}", file=sys.stderr)
-        return 2
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     FOLDER.mkdir(parents=True, exist_ok=True)
+    if other is not None:
+        record_other(other, names)
+        return 0
     kernel = ensure(print).release
     with VirtualProcess.start(print) as board:
         for name in names:

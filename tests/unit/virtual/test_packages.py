@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_shepherd_hil.errors import HostError
-from pytest_shepherd_hil.virtual.packages import Apt, Choice
+from pytest_shepherd_hil.virtual.packages import Apt, Choice, Wanted
 from tests.requirements import require
 from tests.unit.virtual.repository import RELEASE, Repository
 
@@ -70,6 +70,29 @@ def test_kernel_headers_and_user_space_are_chosen_with_what_they_depend_on(
         f"linux-kbuild-6.1_1_{host()}.deb",
     ]
     assert said == []
+
+
+@pytest.mark.parametrize("architecture", ["amd64", "arm64", "armhf"])
+def test_another_machine_has_its_own_kernel_and_only_what_it_asks_for(
+    repository: Repository, tmp_path: Path, said: list[str], architecture: str
+) -> None:
+    repository.add("linux-image-plain", architecture, depends="linux-image-6.1.0-9-plain (= 1)")
+    repository.add("linux-image-6.1.0-9-plain", architecture)
+    headers = "linux-headers-6.1.0-9-common (= 1), linux-kbuild-6.1"
+    repository.add("linux-headers-6.1.0-9-plain", architecture, depends=headers)
+    repository.add("linux-headers-6.1.0-9-common", "all")
+    repository.add("linux-kbuild-6.1", host())
+    repository.add("busybox-static", architecture)
+    wanted = Wanted(architecture, "plain", static=("busybox-static",), dynamic=())
+    choice = Apt(tmp_path / "apt", wanted).choose(said.append)
+    assert choice.release == "6.1.0-9-plain"
+    assert chosen(choice) == [
+        f"busybox-static_1_{architecture}.deb",
+        "linux-headers-6.1.0-9-common_1_all.deb",
+        f"linux-headers-6.1.0-9-plain_1_{architecture}.deb",
+        f"linux-image-6.1.0-9-plain_1_{architecture}.deb",
+        f"linux-kbuild-6.1_1_{host()}.deb",
+    ]
 
 
 def test_what_is_chosen_can_be_fetched_once(repository: Repository, apt: Apt, packages: Path) -> None:

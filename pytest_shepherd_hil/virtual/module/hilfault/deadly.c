@@ -44,7 +44,7 @@ static int hilfault_warn_irq(unsigned int unused)
 	return 0;
 }
 
-/* In 64 bits, as the CPU's own instruction gives 0 and says nothing. */
+/* In 64 bits, as ARM's own instruction gives 0 and says nothing; ARM64's does so with these, too. */
 static int hilfault_division_by_zero(unsigned int unused)
 {
 	static u32 zero;
@@ -54,9 +54,18 @@ static int hilfault_division_by_zero(unsigned int unused)
 	return 0;
 }
 
+/* Not the one that BUG() is made of. */
+#if defined(CONFIG_X86)
+#define UNDEFINED ".byte 0xf0, 0x90" /* lock nop */
+#elif defined(CONFIG_ARM64)
+#define UNDEFINED ".inst 0x00000000"
+#else
+#define UNDEFINED ".inst 0xe7f000f0"
+#endif
+
 static int hilfault_undefined_instruction(unsigned int unused)
 {
-	asm volatile(".inst 0xe7f000f0");
+	asm volatile(UNDEFINED);
 	return 0;
 }
 

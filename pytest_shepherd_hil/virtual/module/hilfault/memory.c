@@ -18,7 +18,7 @@ struct victim {
 	struct list_head node;
 	struct victim *next;
 	u32 name[5];
-	u32 value;	/* at 0x20 */
+	u32 value;	/* at 0x20; with 64 bits at 0x2c */
 };
 
 static struct victim *nobody;

@@ -13,13 +13,24 @@ static bool semihosting;
 module_param(semihosting, bool, 0444);
 MODULE_PARM_DESC(semihosting, "show the sync pin by semihosting; kills a machine without it");
 
+#ifdef CONFIG_ARM
+static void write_character(const char *character)
+{
+	register unsigned long operation asm("r0") = SYS_WRITEC;
+	register const char *argument asm("r1") = character;
+
+	asm volatile("svc #0x123456" : "+r"(operation) : "r"(argument) : "lr", "memory");
+}
+#else
+static void write_character(const char *character)
+{
+}
+#endif
+
 void pin_set(bool high)
 {
 	const char level = high ? '1' : '0';
-	register unsigned long operation asm("r0") = SYS_WRITEC;
-	register const char *argument asm("r1") = &level;
 
-	if (!semihosting)
-		return;
-	asm volatile("svc #0x123456" : "+r"(operation) : "r"(argument) : "lr", "memory");
+	if (semihosting)
+		write_character(&level);
 }
