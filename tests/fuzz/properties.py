@@ -25,7 +25,8 @@ __all__ = ["RULES", "check_incident", "check_log", "check_order", "cuts_of", "la
 
 RULES = load_rules()
 _IDS = {rule.id for rule in RULES}
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""What a terminal acts on. A tab is left in: the kernel writes some, and they are shown as they are."""
 _MAX_TITLE = 4 * report.MAX_LINE_CHARS
 
 

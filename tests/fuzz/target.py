@@ -4,6 +4,8 @@
 
 What it has learnt stays in the folder's ``corpus`` for the next time. A log that breaks a property is saved in
 ``found``; put it into ``tests/fuzz/regressions``, where each run of the tests judges it, and repair what it shows.
+It begins with the repository's own logs alone, so that what it finds may be kept there; a case that was made of a log
+of the corpus is written anew by hand.
 """
 
 from __future__ import annotations
