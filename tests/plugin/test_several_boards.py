@@ -167,7 +167,7 @@ def test_what_a_fixture_of_wider_scope_does_at_its_end_is_the_last_tests_affair(
         board=None,
     )
     result.assert_outcomes(passed=5, errors=1)
-    result.stdout.fnmatch_lines(["ERROR test_it.py::test_last[[]two] - kernel oops, then panic: *"])
+    result.stdout.fnmatch_lines(["*_ ERROR at teardown of test_last[[]two] _*", "kernel oops, then panic: *"])
     result.stdout.no_fnmatch_line("*outside of any test*")
 
 
@@ -228,7 +228,8 @@ def test_late_words_are_their_own_boards_affair(suite: Suite) -> None:
         board=None,
     )
     result.assert_outcomes(passed=4, failed=1)
-    result.stdout.fnmatch_lines(["FAILED test_it.py::test_1[[]two] - shepherd: mem corruption*"])
+    words = ["*_ test_1[[]two] (late words of the board) _*", "shepherd: mem corruption? (board two)"]
+    result.stdout.fnmatch_lines(words)
 
 
 def test_a_board_that_is_given_up_costs_its_own_tests_only(suite: Suite) -> None:
