@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pytest_shepherd_hil.guard.hang import ask_kernel
 from pytest_shepherd_hil.guard.verdict import excused, missing, only_echo
 from pytest_shepherd_hil.report.failure import BoardIncidentError, NotAtFaultError, failure_message
-from pytest_shepherd_hil.report.hang import hang_text, is_timeout
+from pytest_shepherd_hil.report.hang import hang_text, host_stacks, is_timeout
 from pytest_shepherd_hil.report.late import late_report
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ class Judge:
         """
         guard, board = self._guard, self._board
         self._locations[item.nodeid] = item.location
-        if is_timeout(raised):
-            self._picture_hang(item, phase, window)
+        if raised is not None and is_timeout(raised):
+            self._picture_hang(item, phase, window, raised)
         self._settling.settle(window, thorough=phase != "setup")
         incidents = guard.judge(window)
         lacking = missing(window, raised, final=phase == "call")
@@ -135,15 +135,16 @@ class Judge:
         """Write the evidence of a test as it is known now; None where it is not worth it."""
         return self._record.write_test(self._board, self._guard, window)
 
-    def _picture_hang(self, item: pytest.Item, phase: str, window: Window) -> None:
-        """Keep what the board shows of a test that hung, before anything is done about it."""
+    def _picture_hang(self, item: pytest.Item, phase: str, window: Window, raised: BaseException) -> None:
+        """Keep what host and board show of a test that hung, before anything is done about it."""
         board = self._board
+        host = host_stacks(raised)
         tail = [line.text for line in board.log.tail(20)]
         said = []
         if board.link is not None:
             said = ask_kernel(board.link, board.log, "wlt", lambda: board.dead is not None)
         calls = board.shell.calls if "shell" in board.has else []
-        text = hang_text(board.log, tail, [call for call in calls if call.started_ns >= window.started_ns], said)
+        text = hang_text(board.log, host, tail, [call for call in calls if call.started_ns >= window.started_ns], said)
         item.add_report_section(phase, f"board {board.name} while the test hung", text)
         self._record.mark(item.nodeid)
         self._record.write_texts(item.nodeid, {"hang.txt": text})

@@ -72,6 +72,8 @@ class Settling:
 
     def _cross_fence(self) -> None:
         board = self._board
+        if board.link is None:  # nobody listens
+            return
         if board.fences is None:
             self.paused = True
             time.sleep(self.SETTLE_S)

@@ -26,6 +26,9 @@ def test_a_time_out_shows_the_shells_last_output_the_console_and_the_kernels_sta
     result.stdout.fnmatch_lines(
         [
             "*board sim01 while the test hung*",
+            "where the test was",
+            "*test_it.py*in test_hangs",
+            '*shell.run("echo half done; sleep 60"*',
             "*$ echo half done; sleep 60",
             "*stdout: half done",
             "the console's last lines",
