@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pytest_shepherd_hil.errors import LogicError
+import numpy as np
+
+from pytest_shepherd_hil.errors import LogicError, MisuseError
 from pytest_shepherd_hil.logic import srzip
+from pytest_shepherd_hil.logic.edges import EdgeFinder
+from pytest_shepherd_hil.logic.frames import UartFrame, UartFrames
+from pytest_shepherd_hil.logic.pulses import duty_of, frequency_of, pulses_of
 from pytest_shepherd_hil.logic.samples import bit_column, unitsize_of
-from pytest_shepherd_hil.logic.uart import Parity, UartDecoder, UartFrame
+from pytest_shepherd_hil.logic.uart import Parity, UartDecoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Capture", "Uart"]
+    from numpy.typing import NDArray
 
-_BLOCK_SAMPLES = 1 << 20
+    from pytest_shepherd_hil.logic.decode import Annotation
+
+__all__ = ["Capture", "Uart"]
 
 
 @dataclass(frozen=True, slots=True)
 class Uart:
     """What a channel said, read as a UART."""
 
-    frames: tuple[UartFrame, ...]
+    frames: UartFrames
     """Every character, those with errors and breaks too; sample numbers as in the capture."""
+    samplerate: int
+    """Samples a second, in Hz."""
     samples_per_bit: float
     """How finely the line was sampled; below 8 the text is not to be trusted blindly."""
 
@@ -34,7 +44,7 @@ class Uart:
 
         Of characters with 9 data bits, the lower 8.
         """
-        return bytes(frame.value & 0xFF for frame in self.frames if frame.error != "break")
+        return self.frames.data
 
     @property
     def text(self) -> str:
@@ -42,9 +52,19 @@ class Uart:
         return self.data.decode("utf-8", errors="replace")
 
     @property
+    def times_s(self) -> NDArray[np.float64]:
+        """When each of :attr:`frames` began, in seconds from the capture's first sample; shape (characters,)."""
+        return self.frames.start_samples / self.samplerate
+
+    @property
     def errors(self) -> tuple[UartFrame, ...]:
         """The frames that are not clean characters."""
-        return tuple(frame for frame in self.frames if frame.error is not None)
+        return self.frames.errors
+
+    @property
+    def glitches(self) -> NDArray[np.int64]:
+        """The first samples of pulses shorter than half a bit; shape (glitches,)."""
+        return self.frames.glitches
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,25 +151,74 @@ class Capture:
         there = ", ".join(f"{name} ({self.names[name]})" if name in self.names else name for name in self.channels)
         raise LogicError(f"no channel {channel!r} in this capture; it has {there}")
 
-    def edges(self, channel: str) -> list[int]:
-        """Every sample number at which the channel's level differs from the sample before."""
-        line = self.bits(channel)
-        found: list[int] = []
-        if line:
-            level, at = line[0] ^ 1, 0
-            while (at := line.find(level, at)) >= 0:
-                found.append(at)
-                level ^= 1
-        return found
+    def edges(self, channel: str) -> NDArray[np.int64]:
+        """Where the channel's level differs from the sample before: sample numbers, shape (edges,).
+
+        Divided by :attr:`samplerate` they are seconds from the capture's beginning.
+
+        Raises:
+            LogicError: there is no such channel.
+        """
+        return self._edges(channel)[0]
+
+    def pulses(self, channel: str, level: int | None = None) -> NDArray[np.void]:
+        """The channel's pulses, from edge to edge; what was cut off at either end of the capture is not one.
+
+        Args:
+            channel: the analyzer's name (``D0``) or the board's (``uart_tx``).
+            level: 1 for the high ones only, 0 for the low ones.
+
+        Returns:
+            A structured array, shape (pulses,), with the fields ``start_sample`` (int64), ``duration_s`` (float64,
+            seconds) and ``level`` (uint8): ``capture.pulses("D1", level=1)["duration_s"].max()``.
+
+        Raises:
+            LogicError: there is no such channel.
+        """
+        edges, initial = self._edges(channel)
+        return pulses_of(edges, initial, self.samplerate, level)
+
+    def frequency(self, channel: str) -> float:
+        """How often the channel's level repeats, in Hz: the mean over all whole periods; 0.0 without a whole period.
+
+        Raises:
+            LogicError: there is no such channel.
+        """
+        return frequency_of(self._edges(channel)[0], self.samplerate)
+
+    def duty(self, channel: str) -> float:
+        """How much of the time the channel is high, 0.0 to 1.0.
+
+        Over all whole periods; over the whole capture where there is no whole period.
+
+        Raises:
+            LogicError: there is no such channel.
+        """
+        edges, initial = self._edges(channel)
+        return duty_of(edges, initial, len(self))
+
+    def between(self, t0: float, t1: float) -> Capture:
+        """The samples from ``t0`` on and before ``t1``, in seconds from this capture's beginning.
+
+        Times beyond the capture's ends mean the ends. Of what comes out, :attr:`first_sample` says where it was.
+
+        Raises:
+            MisuseError: ``t1`` is before ``t0``, or one of them is no time.
+        """
+        if not (math.isfinite(t0) and math.isfinite(t1) and t0 <= t1):
+            raise MisuseError(f"capture.between({t0!r}, {t1!r}): give two times in seconds, the earlier one first")
+        start, end = (min(max(round(time * self.samplerate), 0), len(self)) for time in (t0, t1))
+        samples = self.samples[start * self.unitsize : end * self.unitsize]
+        return Capture(self.samplerate, self.channels, samples, self.names, self.first_sample + start, self.path)
 
     def uart(
         self,
         channel: str,
-        baudrate: int = 115200,
+        baudrate: float = 115200,
         *,
         data_bits: int = 8,
         parity: Parity = "none",
-        stop_bits: int = 1,
+        stop_bits: float = 1,
         invert: bool = False,
         coarse: bool | None = None,
     ) -> Uart:
@@ -159,8 +228,8 @@ class Capture:
             channel: the analyzer's name (``D0``) or the board's (``uart_tx``).
             baudrate: bits a second.
             data_bits: 5 to 9.
-            parity: ``none``, ``odd`` or ``even``.
-            stop_bits: 1 or 2.
+            parity: ``none``, ``odd``, ``even``, ``mark`` or ``space``.
+            stop_bits: 1, 1.5 or 2.
             invert: the line idles low.
             coarse: accept 3 to 8 samples a bit. Where not given, a file is read as well as it can be, and a capture
                 made here, which can be made again at a higher samplerate, is refused.
@@ -169,15 +238,36 @@ class Capture:
             LogicError: no such channel, too few samples a bit, or a setting that no UART has.
         """
         rough = self.path is not None if coarse is None else coarse
-        decoder = UartDecoder(self.samplerate, baudrate, data_bits, parity, stop_bits, invert, coarse=rough)
-        frames: list[UartFrame] = []
-        for block in self._blocks(self.bit(channel)):
-            frames += decoder.feed(block)
-        frames += decoder.finish()
-        return Uart(tuple(frames), decoder.samples_per_bit)
+        decoder = UartDecoder(
+            self.samplerate,
+            baudrate,
+            data_bits,
+            parity,
+            stop_bits,
+            invert,
+            coarse=rough,
+            unitsize=self.unitsize,
+            bit=self.bit(channel),
+        )
+        frames = UartFrames.join([decoder.feed(self.samples), decoder.finish()])
+        return Uart(frames, self.samplerate, decoder.samples_per_bit)
 
-    def _blocks(self, bit: int) -> Iterator[bytes]:
-        """A channel's levels, a piece at a time, so that a long capture is not held twice."""
-        size = _BLOCK_SAMPLES * self.unitsize
-        for at in range(0, len(self.samples), size):
-            yield bit_column(self.samples[at : at + size], self.unitsize, bit)
+    def decode(self, decoder: str, *, options: Mapping[str, object] | None = None, **pins: str) -> list[Annotation]:
+        """Run one of sigrok's decoders: ``capture.decode("i2c", sda="D2", scl="D3")``.
+
+        See :func:`pytest_shepherd_hil.logic.decode.decode`, which takes the same. It imports pysigrok, which is GPLv3+.
+
+        Args:
+            decoder: sigrok's id of it.
+            options: the decoder's options that differ from their defaults.
+            **pins: the decoder's pins, each with the channel that it is on.
+        """
+        from pytest_shepherd_hil.logic.decode import decode
+
+        return decode(self, decoder, pins, options)
+
+    def _edges(self, channel: str) -> tuple[NDArray[np.int64], int]:
+        """The channel's edges, and its level before the first."""
+        finder = EdgeFinder(self.unitsize, self.bit(channel))
+        edges = list(finder.feed(self.samples))
+        return np.concatenate(edges) if edges else np.empty(0, np.int64), finder.initial or 0

@@ -146,7 +146,7 @@ def test_bits_and_edges_of_every_channel(channels: int) -> None:
     for bit, name in enumerate(names):
         levels = [unit >> bit & 1 for unit in units]
         assert list(capture.bits(name)) == levels
-        assert capture.edges(name) == [at for at in range(1, 500) if levels[at] != levels[at - 1]]
+        assert capture.edges(name).tolist() == [at for at in range(1, 500) if levels[at] != levels[at - 1]]
 
 
 def test_a_channel_has_two_names_and_an_unknown_one_lists_them() -> None:
