@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pytest_shepherd_hil.errors import LogicError, MisuseError
 from pytest_shepherd_hil.logic import srzip
+from pytest_shepherd_hil.logic.baudrate import UartGuess, guess_uart
 from pytest_shepherd_hil.logic.edges import EdgeFinder
 from pytest_shepherd_hil.logic.frames import UartFrame, UartFrames
 from pytest_shepherd_hil.logic.pulses import duty_of, frequency_of, pulses_of
+from pytest_shepherd_hil.logic.saleae import read_csv
 from pytest_shepherd_hil.logic.samples import bit_column, unitsize_of
 from pytest_shepherd_hil.logic.uart import Parity, UartDecoder
+from pytest_shepherd_hil.logic.vcd import write_vcd
+from pytest_shepherd_hil.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -78,6 +82,7 @@ class Capture:
         names: an analyzer's channel to the board's name for it, as in ``boards.toml``.
         first_sample: how many samples of the same acquisition came before these and are no longer held.
         path: the file it was loaded from, if it was.
+        notes: what was passed over when it was loaded, such as analog channels.
 
     Raises:
         LogicError: the samples are not whole units, or there are no channels.
@@ -89,6 +94,7 @@ class Capture:
     names: Mapping[str, str] = field(default_factory=dict)
     first_sample: int = 0
     path: Path | None = field(default=None, compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.channels or self.samplerate <= 0:
@@ -97,14 +103,23 @@ class Capture:
             raise LogicError(f"{len(self.samples)} bytes are not whole samples of {self.unitsize} bytes")
 
     @classmethod
-    def load(cls, path: str | Path) -> Capture:
-        """Read a ``.sr`` file, of any sigrok version, unit size and age.
+    def load(cls, path: str | Path, *, on_progress: Callable[[int, int], None] | None = None) -> Capture:
+        """Read a ``.sr`` file, of any sigrok version, unit size and age, or a ``.csv`` that Saleae Logic exported.
+
+        Args:
+            path: the file.
+            on_progress: told how many of how many bytes have been read.
 
         Raises:
-            LogicError: it is not one, is damaged, or is absurdly large; the message names the file.
+            LogicError: it is neither, is damaged, or is absurdly large; the message names the file.
         """
-        found = srzip.read(path)
-        return cls(found.samplerate, found.channels, found.samples, found.names, found.first_sample, found.path)
+        if Path(path).suffix.lower() == ".csv":
+            export = read_csv(path, on_progress=on_progress)
+            return cls(export.samplerate, export.channels, export.samples, path=export.path, notes=export.notes)
+        found = srzip.read(path, on_progress=on_progress)
+        return cls(
+            found.samplerate, found.channels, found.samples, found.names, found.first_sample, found.path, found.notes
+        )
 
     def save(self, path: str | Path) -> None:
         """Write a ``.sr`` file, which PulseView and sigrok-cli read. It is there as a whole, or not at all.
@@ -115,6 +130,14 @@ class Capture:
         srzip.write(
             path, self.samplerate, self.channels, self.samples, names=self.names, first_sample=self.first_sample
         )
+
+    def save_vcd(self, path: str | Path) -> None:
+        """Write a Value Change Dump, for GTKWave and others. It is there as a whole, or not at all.
+
+        Raises:
+            HostError: it cannot be written.
+        """
+        write_vcd(path, self.samplerate, self.channels, self.samples, names=self.names)
 
     def __len__(self) -> int:
         """How many samples."""
@@ -149,7 +172,7 @@ class Capture:
             if board == channel and analyzer in self.channels:
                 return self.channels.index(analyzer)
         there = ", ".join(f"{name} ({self.names[name]})" if name in self.names else name for name in self.channels)
-        raise LogicError(f"no channel {channel!r} in this capture; it has {there}")
+        raise LogicError(f"no channel {channel!r} in this capture; it has {printable(there)}")
 
     def edges(self, channel: str) -> NDArray[np.int64]:
         """Where the channel's level differs from the sample before: sample numbers, shape (edges,).
@@ -209,7 +232,9 @@ class Capture:
             raise MisuseError(f"capture.between({t0!r}, {t1!r}): give two times in seconds, the earlier one first")
         start, end = (min(max(round(time * self.samplerate), 0), len(self)) for time in (t0, t1))
         samples = self.samples[start * self.unitsize : end * self.unitsize]
-        return Capture(self.samplerate, self.channels, samples, self.names, self.first_sample + start, self.path)
+        return Capture(
+            self.samplerate, self.channels, samples, self.names, self.first_sample + start, self.path, self.notes
+        )
 
     def uart(
         self,
@@ -251,6 +276,18 @@ class Capture:
         )
         frames = UartFrames.join([decoder.feed(self.samples), decoder.finish()])
         return Uart(frames, self.samplerate, decoder.samples_per_bit)
+
+    def guess_uart(self, channel: str) -> UartGuess:
+        """Measure the rate of the UART that the channel carries, and guess its format.
+
+        ``capture.uart("D0", capture.guess_uart("D0").baudrate)`` reads it. Where it might be something else than a
+        UART, :attr:`UartGuess.doubt <pytest_shepherd_hil.logic.baudrate.UartGuess.doubt>` says why.
+
+        Raises:
+            LogicError: no such channel; or it is no UART, and the message, a clause without a subject, says why.
+        """
+        edges, initial = self._edges(channel)
+        return guess_uart(edges, initial, len(self), self.samplerate)
 
     def decode(self, decoder: str, *, options: Mapping[str, object] | None = None, **pins: str) -> list[Annotation]:
         """Run one of sigrok's decoders: ``capture.decode("i2c", sda="D2", scl="D3")``.
