@@ -38,6 +38,7 @@ STANDARD_RATES = (
 _NAMED_WITHIN = 0.025
 _MAX_EDGES = 8_000
 _FEW_CHARACTERS = 8
+_MANY_CHARACTERS = 20
 _FEW_VALUES = 3
 _CLEAN = 0.9
 _PLAUSIBLE = 0.5
@@ -95,8 +96,9 @@ def guess_uart(edges: NDArray[np.int64], initial: int, total: int, samplerate: i
     if len(edges) > _MAX_EDGES:
         edges, total = edges[:_MAX_EDGES], int(edges[_MAX_EDGES])
     widths = np.diff(edges)
-    if len(widths) > 6 and np.ptp(widths) <= max(2, 0.05 * float(widths.mean())):
-        raise LogicError(f"is a square wave of {samplerate / (2 * float(widths.mean())):.6g} Hz")
+    _refuse_repetition(widths, initial, samplerate)
+    if np.median(widths) < MIN_COARSE_SAMPLES_PER_BIT:
+        raise LogicError(f"has pulses of {int(np.median(widths))} samples: sampled too slowly to read a UART from it")
     line = _Line(edges, initial, total, samplerate)
     best: UartGuess | None = None
     for invert in (False, True):
@@ -109,9 +111,19 @@ def guess_uart(edges: NDArray[np.int64], initial: int, total: int, samplerate: i
                     break
     if best is not None and best.clean * best.on_grid >= _PLAUSIBLE:
         return best
-    if np.median(widths) < MIN_COARSE_SAMPLES_PER_BIT:
-        raise LogicError(f"has pulses of {int(np.median(widths))} samples: sampled too slowly to read a UART from it")
     raise LogicError("has pulses that are no characters of a UART")
+
+
+def _refuse_repetition(widths: NDArray[np.int64], initial: int, samplerate: int) -> None:
+    odd, even = widths[::2], widths[1::2]
+    if len(widths) < 7 or any(np.ptp(each) > max(2, 0.05 * float(each.mean())) for each in (odd, even)):
+        return
+    period = float(odd.mean() + even.mean())
+    hertz = f"{samplerate / period:.6g} Hz"
+    if abs(float(odd.mean() - even.mean())) <= max(2, 0.025 * period):
+        raise LogicError(f"is a square wave of {hertz}")
+    high = float((odd if not initial else even).mean()) / period
+    raise LogicError(f"repeats at {hertz}, {high:.0%} high: a pulse-width modulation, or the same character every time")
 
 
 def name_of(measured: float) -> float:
@@ -153,8 +165,13 @@ class _Line:
                 of_parts = np.round(lows[lows < 10 * length] * parts / length) % parts
                 if parts == 1 or np.mean(of_parts == 0) < 0.9:  # else a bit is longer than that
                     lengths.append(length / parts)
+        every = falling[1::2] - falling[: len(falling) // 2 * 2 : 2]
         return [
-            length for length in lengths if length >= 0.97 * MIN_COARSE_SAMPLES_PER_BIT and self._idles(length, invert)
+            length
+            for length in lengths
+            if length >= 0.97 * MIN_COARSE_SAMPLES_PER_BIT
+            and self._idles(length, invert)
+            and _on_grid(every, length) >= _PLAUSIBLE
         ]
 
     def _idles(self, per_bit: float, invert: bool) -> bool:
@@ -180,9 +197,10 @@ class _Line:
         text = frames.data[:_SHOWN].decode("utf-8", errors="replace")
         share = float(np.mean(clean))
         doubt = None
-        if share < _CLEAN:
+        demanded = _CLEAN if len(frames) >= _MANY_CHARACTERS else 0.97
+        if share < demanded:
             doubt = f"{1 - share:.0%} of {len(frames)} characters have errors"
-        elif on_grid < _CLEAN:
+        elif on_grid < demanded:
             doubt = f"{1 - on_grid:.0%} of the edges are not where a bit ends"
         elif len(frames) < _FEW_CHARACTERS:
             doubt = f"only {len(frames)} character{'s' if len(frames) > 1 else ''}"
@@ -206,6 +224,13 @@ class _Line:
                 break
         assert best is not None
         return best[1:]
+
+
+def _on_grid(pulses: NDArray[np.int64], per_bit: float) -> float:
+    """How many of the pulses are whole numbers of bits, roughly, 0.0 to 1.0."""
+    short = pulses[pulses < 9.5 * per_bit]
+    off = np.abs(short - np.round(short / per_bit) * per_bit)
+    return float(np.mean(off <= 0.15 * per_bit + 1)) if len(short) else 0.0
 
 
 def _fitted(edges: NDArray[np.int64], starts: NDArray[np.int64], per_bit: float, length: int) -> tuple[float, float]:

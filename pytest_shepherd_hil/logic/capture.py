@@ -12,6 +12,7 @@ import numpy as np
 from pytest_shepherd_hil.errors import LogicError, MisuseError
 from pytest_shepherd_hil.logic import srzip
 from pytest_shepherd_hil.logic.baudrate import UartGuess, guess_uart
+from pytest_shepherd_hil.logic.console_line import LineAt, SaidLine, find_line
 from pytest_shepherd_hil.logic.edges import EdgeFinder
 from pytest_shepherd_hil.logic.frames import UartFrame, UartFrames
 from pytest_shepherd_hil.logic.pulses import duty_of, frequency_of, pulses_of
@@ -289,19 +290,49 @@ class Capture:
         edges, initial = self._edges(channel)
         return guess_uart(edges, initial, len(self), self.samplerate)
 
-    def decode(self, decoder: str, *, options: Mapping[str, object] | None = None, **pins: str) -> list[Annotation]:
+    def decode(
+        self, decoder: str, *, options: Mapping[str, object] | None = None, annotations: bool = False, **pins: str
+    ) -> list[Annotation]:
         """Run one of sigrok's decoders: ``capture.decode("i2c", sda="D2", scl="D3")``.
 
-        See :func:`pytest_shepherd_hil.logic.decode.decode`, which takes the same. It imports pysigrok, which is GPLv3+.
+        It imports pysigrok, which is GPLv3+.
 
         Args:
             decoder: sigrok's id of it.
             options: the decoder's options that differ from their defaults.
+            annotations: give what the decoder shows to people.
             **pins: the decoder's pins, each with the channel that it is on.
+
+        Raises:
+            LogicError, HostError: as :func:`pytest_shepherd_hil.logic.decode.decode`, which takes the same.
         """
         from pytest_shepherd_hil.logic.decode import decode
 
-        return decode(self, decoder, pins, options)
+        return decode(self, decoder, pins, options, annotations=annotations)
+
+    def at_console_line(
+        self,
+        line: str | bytes | SaidLine,
+        *,
+        channel: str | None = None,
+        baudrate: float = 115200,
+        occurrence: int = 0,
+    ) -> LineAt:
+        """Where the capture has a line that the console said, to within a bit: its own text is looked for.
+
+        ``said = capture.at_console_line("shepherd: started")``, then ``capture.between(said.end_s, said.end_s + 1)``.
+
+        Args:
+            line: its text, or a line of ``console.lines()``. A part of a line will do where no whole one is the same.
+            channel: which one to look at; where not given, every one, and the first that says it counts.
+            baudrate: bits a second.
+            occurrence: which, if it is there several times; 0 is the first, -1 the last.
+
+        Raises:
+            LogicError: no such channel, the line is not there, or there are too few samples a bit.
+            MisuseError: the line is empty.
+        """
+        return find_line(self, line, channel, baudrate, occurrence)
 
     def _edges(self, channel: str) -> tuple[NDArray[np.int64], int]:
         """The channel's edges, and its level before the first."""
