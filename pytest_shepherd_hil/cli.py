@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.commands.bench_options import add_console_options, add_doctor_options
+from pytest_shepherd_hil.commands.decode_options import add_decode_options
 from pytest_shepherd_hil.commands.options import add_rules_options, add_scan_options
 from pytest_shepherd_hil.commands.output import drop_output, ensure_streams
 from pytest_shepherd_hil.errors import HilError
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_rules(commands)
     _add_doctor(commands)
     _add_console(commands)
+    _add_decode(commands)
     _add_virtual(commands)
     options = parser.parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):  # a terminal that knows only ASCII still gets every line
@@ -106,6 +108,19 @@ def _add_console(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _console(options: argparse.Namespace) -> int:
     from pytest_shepherd_hil.commands.console import run
+
+    return run(options)
+
+
+def _add_decode(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    about = "print what a logic analyzer's recording says, read as a UART"
+    parser = commands.add_parser("decode", help=about, description=_sentence(about))
+    add_decode_options(parser)
+    parser.set_defaults(run=_decode)
+
+
+def _decode(options: argparse.Namespace) -> int:
+    from pytest_shepherd_hil.commands.decode import run
 
     return run(options)
 

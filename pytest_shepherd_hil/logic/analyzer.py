@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_shepherd_hil.boards import LogicConfig
     from pytest_shepherd_hil.logic.acquisition import Acquisition
 
-__all__ = ["LogicAnalyzer", "Recording"]
+__all__ = ["Follower", "LogicAnalyzer", "Recording"]
 
 _POLL_S = 0.1
 
@@ -130,6 +130,17 @@ class _Stream:
         if self._started:
             self.wait_for(math.inf, self.STOP_S)
 
+    @property
+    def unitsize(self) -> int:
+        """Bytes in a sample."""
+        return self.ring.unitsize if self.ring is not None else 1
+
+    def since(self, start: int) -> tuple[int, bytes]:
+        """The number of the first sample still held from ``start`` on, and all from there."""
+        with self._lock:
+            first, blocks = self.ring.since(start) if self.ring is not None else (start, [])
+        return first, b"".join(blocks)
+
     def capture(self, start: int = 0, end: int | None = None) -> Capture | None:
         """What is held from sample ``start`` on, up to sample ``end``; ``None`` before the acquisition is open."""
         with self._lock:
@@ -161,6 +172,41 @@ class Recording:
 
     def _end(self) -> None:
         self._stop = self._stream.total
+
+
+class Follower:
+    """The samples of what runs, as they come in, one after the other."""
+
+    def __init__(self, stream: _Stream, position: int) -> None:
+        self._stream = stream
+        self.position = position
+        """Number of the next sample, counted from the first of the acquisition."""
+
+    @property
+    def samplerate(self) -> int:
+        """Samples a second, in Hz."""
+        return self._stream.samplerate
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The analyzer's names of the channels, in bit order."""
+        return self._stream.channels
+
+    def take(self, most_s: float, timeout_s: float) -> tuple[int, bytes]:
+        """The next samples, ``most_s`` seconds of them if so many come within ``timeout_s`` seconds.
+
+        Returns:
+            How many samples were lost before these, as nobody took them in time, and the samples.
+
+        Raises:
+            HilError: the acquisition has ended, and nothing is left of it.
+        """
+        self._stream.wait_for(self.position + max(1, round(most_s * self.samplerate)), timeout_s)
+        first, samples = self._stream.since(self.position)
+        lost, self.position = first - self.position, first + len(samples) // self._stream.unitsize
+        if not samples and self._stream.ended:
+            raise self._stream.error or LogicError("logic analyzer: closed")
+        return lost, samples
 
 
 class LogicAnalyzer:
@@ -250,6 +296,17 @@ class LogicAnalyzer:
                     raise stream.error
         finally:
             self._recording = False
+
+    @contextmanager
+    def following(self) -> Iterator[Follower]:
+        """Follow what is sampled from now on; captures and recordings may be made meanwhile, of the same samples.
+
+        Raises:
+            LogicError: the analyzer could not be opened.
+            HostError: this computer lacks what the driver needs.
+        """
+        with self._using() as (stream, start):
+            yield Follower(stream, start)
 
     def snapshot(self) -> Capture | None:
         """What the running capture or recording, or the last one, has so far; ``None`` where there was none.

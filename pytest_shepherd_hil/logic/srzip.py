@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Self
 
 from pytest_shepherd_hil.errors import HostError, LogicError
 from pytest_shepherd_hil.logic.samples import pack, unitsize_of
+from pytest_shepherd_hil.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 __all__ = ["MAX_BYTES", "Layout", "SrFile", "read", "read_layout", "write"]
 
@@ -74,14 +75,19 @@ class SrFile:
     """``ceil(channels / 8)`` bytes for each sample; bit *i* is ``channels[i]``."""
     names: Mapping[str, str]
     first_sample: int
+    notes: tuple[str, ...] = ()
+    """What was passed over."""
 
 
-def read(path: str | Path, *, max_bytes: int = MAX_BYTES) -> SrFile:
-    """Read a file. Analog channels are passed over; so is a last sample that is cut off.
+def read(
+    path: str | Path, *, max_bytes: int = MAX_BYTES, on_progress: Callable[[int, int], None] | None = None
+) -> SrFile:
+    """Read a file. Analog channels are passed over; so is a last sample that is cut off. The notes tell it.
 
     Args:
         path: the file.
         max_bytes: how many bytes of samples to accept.
+        on_progress: told how many of how many bytes have been unpacked.
 
     Raises:
         LogicError: there is no such file, it is not a ``.sr`` file, is damaged, or is larger than ``max_bytes``.
@@ -89,13 +95,14 @@ def read(path: str | Path, *, max_bytes: int = MAX_BYTES) -> SrFile:
     path = Path(path)
     with _Opened(path) as file:
         layout = _layout(path, file.sections)
-        raw = file.samples(layout, max_bytes)
+        raw = file.samples(layout, max_bytes, on_progress)
+        notes = _passed_over(file.sections.get("device 1", {}), len(raw) % layout.unitsize)
         ours = file.sections.get(_OURS, {})
         names = {key.removeprefix("name "): value for key, value in ours.items() if key.startswith("name ")}
         first = int(ours.get("first sample", "0"))
     whole = len(raw) - len(raw) % layout.unitsize
     samples = pack(raw[:whole], layout.unitsize, list(layout.bits.values()))
-    return SrFile(path, layout.samplerate, tuple(layout.bits), samples, names, first)
+    return SrFile(path, layout.samplerate, tuple(layout.bits), samples, names, first, notes)
 
 
 def read_layout(path: Path) -> Layout:
@@ -113,6 +120,7 @@ class _Opened:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._shown = printable(str(path))
         self.sections: dict[str, dict[str, str]] = {}
         self._zip: zipfile.ZipFile | None = None
 
@@ -122,10 +130,10 @@ class _Opened:
             names = self._zip.namelist()
             for part in ("version", "metadata"):
                 if part not in names:
-                    raise LogicError(f"{self.path} is not a sigrok session: it has no {part!r} in it")
+                    raise LogicError(f"{self._shown} is not a sigrok session: it has no {part!r} in it")
             version = self._text("version").strip()
             if version not in ("1", "2"):
-                raise LogicError(f"{self.path}: session format {version[:20]!r}; formats 1 and 2 can be read")
+                raise LogicError(f"{self._shown}: session format {version[:20]!r}; formats 1 and 2 can be read")
             self.sections = _ini(self._text("metadata"))
         except BaseException as error:
             self.__exit__(type(error), error, None)
@@ -136,17 +144,17 @@ class _Opened:
         if self._zip is not None:
             self._zip.close()
         if isinstance(error, OSError):
-            raise LogicError(f"cannot read {self.path}: {error.strerror or error}") from error
+            raise LogicError(f"cannot read {self._shown}: {error.strerror or error}") from error
         if isinstance(error, _DAMAGE):
-            raise LogicError(f"{self.path} is not a sound .sr file: {error}") from error
+            raise LogicError(f"{self._shown} is not a sound .sr file: {error}") from error
 
     def _text(self, part: str) -> str:
         assert self._zip is not None
         if self._zip.getinfo(part).file_size > _MAX_TEXT:
-            raise LogicError(f"{self.path}: {part!r} claims more than {_MAX_TEXT} bytes; refused")
+            raise LogicError(f"{self._shown}: {part!r} claims more than {_MAX_TEXT} bytes; refused")
         return b"".join(self._pieces(part, _MAX_TEXT)).decode("utf-8")
 
-    def samples(self, layout: Layout, max_bytes: int) -> bytes:
+    def samples(self, layout: Layout, max_bytes: int, on_progress: Callable[[int, int], None] | None) -> bytes:
         """All samples as they lie in the file."""
         assert self._zip is not None
         sizes = {info.filename: info.file_size for info in self._zip.infolist()}
@@ -159,11 +167,19 @@ class _Opened:
                 parts.append(f"{name}-{number}")
         numbered = sum(part.startswith(f"{name}-") and part[len(name) + 1 :].isdigit() for part in sizes)
         if not parts or (parts != [name] and numbered > len(parts)):
-            raise LogicError(f"{self.path}: {name}-{len(parts) + 1} is missing, and samples with it")
+            raise LogicError(f"{self._shown}: {name}-{len(parts) + 1} is missing, and samples with it")
         claimed = sum(sizes[part] for part in parts)
         if claimed > max_bytes:
-            raise LogicError(f"{self.path} claims {claimed} bytes of samples; more than {max_bytes} are refused")
-        return b"".join(piece for part in parts for piece in self._pieces(part, sizes[part]))
+            raise LogicError(f"{self._shown} claims {claimed} bytes of samples; more than {max_bytes} are refused")
+        pieces: list[bytes] = []
+        done = 0
+        for part in parts:
+            for piece in self._pieces(part, sizes[part]):
+                pieces.append(piece)
+                done += len(piece)
+                if on_progress is not None:
+                    on_progress(done, claimed)
+        return b"".join(pieces)
 
     def _pieces(self, part: str, size: int) -> Iterator[bytes]:
         """A part's content, unpacked bit by bit: what a zip claims of its size may be a lie."""
@@ -172,8 +188,18 @@ class _Opened:
             while piece := file.read(_CHUNK_BYTES):
                 size -= len(piece)
                 if size < 0:
-                    raise LogicError(f"{self.path}: {part} is larger than it claims; refused")
+                    raise LogicError(f"{self._shown}: {part} is larger than it claims; refused")
                 yield piece
+
+
+def _passed_over(device: Mapping[str, str], cut_off: int) -> tuple[str, ...]:
+    analog = [value for key, value in device.items() if key.startswith("analog") and key[6:].isdecimal()]
+    notes = []
+    if analog:
+        notes.append(f"analog channels are passed over: {', '.join(analog)}")
+    if cut_off:
+        notes.append(f"the last sample is cut off; its {cut_off} bytes are passed over")
+    return tuple(notes)
 
 
 def _ini(text: str) -> dict[str, dict[str, str]]:
@@ -191,24 +217,25 @@ def _ini(text: str) -> dict[str, dict[str, str]]:
 
 
 def _layout(path: Path, sections: Mapping[str, Mapping[str, str]]) -> Layout:
+    shown = printable(str(path))
     device = sections.get("device 1")
     if device is None:
-        raise LogicError(f"{path} is not a sigrok session: no [device 1] in its metadata")
+        raise LogicError(f"{shown} is not a sigrok session: no [device 1] in its metadata")
     rate = device.get("samplerate", "")
     match = _SAMPLERATE.fullmatch(rate)
     samplerate = Decimal(match[1]) * _FACTOR[match[2].lower()] if match else Decimal(0)
     if samplerate < 1 or samplerate != int(samplerate):
-        raise LogicError(f"{path}: samplerate {rate!r} in its metadata is not a number of Hz")
+        raise LogicError(f"{shown}: samplerate {rate!r} in its metadata is not a number of Hz")
     unitsize = device.get("unitsize", "1")
     if not unitsize.isdecimal() or not 1 <= int(unitsize) <= 64:
-        raise LogicError(f"{path}: unitsize {unitsize[:20]!r} in its metadata is not a number of bytes")
+        raise LogicError(f"{shown}: unitsize {unitsize[:20]!r} in its metadata is not a number of bytes")
     bits: dict[str, int] = {}
     for bit in range(int(unitsize) * 8):
         if (name := device.get(f"probe{bit + 1}")) is not None:
             bits[name if name not in bits else f"{name}#{bit + 1}"] = bit
     if not bits:
         analog = device.get("total analog", "0") != "0"
-        raise LogicError(f"{path} has no logic channels" + (", only analog ones" if analog else ""))
+        raise LogicError(f"{shown} has no logic channels" + (", only analog ones" if analog else ""))
     return Layout(int(samplerate), int(unitsize), bits, device.get("capturefile", "logic-1"))
 
 

@@ -1,47 +1,32 @@
-"""UART characters out of a line's levels, as they come in.
+"""UART characters out of a channel's samples, as they come in.
 
-The decoder jumps from start edge to start edge with ``bytes.find`` and looks at a line only where a bit has its middle.
-Its result does not depend on how the levels are cut into chunks.
+The decoder works on edges: which start edges begin a character follows from edge to edge, and the levels of all bits of
+all characters from which edges lie before them. Its result does not depend on how the samples are cut into chunks.
 """
 
 from __future__ import annotations
 
-from math import ceil
-from operator import itemgetter
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING
 
-from pytest_shepherd_hil.errors import LogicError
+import numpy as np
+
+from pytest_shepherd_hil.logic.edges import EdgeFinder
+from pytest_shepherd_hil.logic.frames import BREAK, FRAMING, UartError, UartFrame, UartFrames
+from pytest_shepherd_hil.logic.line_format import MIN_SAMPLES_PER_BIT, SPIKE, LineFormat, Parity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from numpy.typing import NDArray
 
-__all__ = ["MIN_SAMPLES_PER_BIT", "Parity", "UartDecoder", "UartError", "UartFrame"]
-
-Parity = Literal["none", "odd", "even"]
-UartError = Literal["framing", "break", "parity"]
-
-MIN_SAMPLES_PER_BIT = 8.0
-"""Below this a live line is refused: an edge is only known to a sample, and too little of the bit is left for drift."""
-MIN_COARSE_SAMPLES_PER_BIT = 3.0
-"""Below this every decoder returns garbage; measured at 115200 baud between 250 and 400 kHz."""
+__all__ = ["MIN_SAMPLES_PER_BIT", "Parity", "UartDecoder", "UartError", "UartFrame", "UartFrames"]
 
 _SYNC_FRAMES = 16
-_INVERT = bytes([1, 0]) + bytes(254)
-
-
-class UartFrame(NamedTuple):
-    """One character on the line (a named tuple, as there may be a hundred thousand a second)."""
-
-    start_sample: int
-    """The first sample of its start bit."""
-    value: int
-    """What its data bits say, the first on the line being the least significant."""
-    error: UartError | None = None
-    """``framing``: no stop bit where one should be; ``break``: low for a whole frame or longer; ``parity``."""
+_GATHER_EDGES = 1 << 15
+_NO_EDGES = np.empty(0, np.int64)
+_NO_FRAMES = UartFrames.join([])
 
 
 class UartDecoder:
-    """Decodes one line, chunk by chunk.
+    """Decodes one channel, chunk by chunk.
 
     Where the line does not begin with a frame's length of idle, the first characters are held back until 16 frames'
     length has been seen (or :meth:`finish`), and decoding begins at the first edge from which that decodes without
@@ -51,187 +36,208 @@ class UartDecoder:
         samplerate: samples a second, in Hz.
         baudrate: bits a second.
         data_bits: 5 to 9.
-        parity: ``none``, ``odd`` or ``even``.
-        stop_bits: 1 or 2; how many must be high.
+        parity: ``none``, ``odd``, ``even``, ``mark`` or ``space``.
+        stop_bits: 1, 1.5 or 2; how much must be high.
         invert: the line idles low.
         coarse: go down to 3 samples a bit, for a recording that cannot be made again; what comes out is then only as
             good as the two clocks.
+        unitsize: bytes in a sample.
+        bit: which bit of a sample the channel is.
 
     Raises:
         LogicError: fewer than 8 samples a bit, or a setting that no UART has.
+
+    Attributes:
+        samples_per_bit: how finely the line is sampled.
     """
 
     def __init__(
         self,
         samplerate: int,
-        baudrate: int = 115200,
+        baudrate: float = 115200,
         data_bits: int = 8,
         parity: Parity = "none",
-        stop_bits: int = 1,
+        stop_bits: float = 1,
         invert: bool = False,
         *,
         coarse: bool = False,
+        unitsize: int = 1,
+        bit: int = 0,
     ) -> None:
-        if (
-            baudrate <= 0
-            or data_bits not in range(5, 10)
-            or parity not in ("none", "odd", "even")
-            or stop_bits not in (1, 2)
-        ):
-            raise LogicError(
-                f"no UART has baudrate={baudrate}, data_bits={data_bits}, parity={parity!r}, stop_bits={stop_bits}; "
-                "give a positive baudrate, 5 to 9 data bits, parity 'none', 'odd' or 'even', 1 or 2 stop bits"
-            )
-        self.samples_per_bit = samplerate / baudrate
-        _check_rate(samplerate, baudrate, coarse)
-        self._data_bits = data_bits
-        self._parity = parity
-        self._stop_bits = stop_bits
+        self._format = LineFormat(samplerate, baudrate, data_bits, parity, stop_bits, coarse=coarse)
+        self.samples_per_bit = self._format.samples_per_bit
         self._invert = invert
-        bits = 1 + data_bits + (parity != "none") + stop_bits
-        # an edge seen at sample s happened between s - 1 and s, hence the half sample
-        offsets = [round((bit + 0.5) * self.samples_per_bit - 0.5) for bit in range(bits)]
-        self._offsets = offsets
-        self._last = offsets[-1]
-        self._window = offsets[-1] + 2
-        self._frame = ceil(bits * self.samples_per_bit)
-        self._pick = cast("Callable[[bytes], tuple[int, ...]]", itemgetter(*offsets))
-        self._pick_before = cast("Callable[[bytes], tuple[int, ...]]", itemgetter(*(offset - 1 for offset in offsets)))
-        self._known: dict[tuple[int, ...], tuple[int, UartError | None] | None] = {}
-        self._pending = b""
-        self._base = 0
-        self._low = False
+        self._finder = EdgeFinder(unitsize, bit)
+        self._pending: list[NDArray[np.int64]] = []
+        self._glitches: list[NDArray[np.int64]] = []
+        self._last_edge: int | None = None
+        self._skip = 0
         self._synced = False
+        self._needed = 0
 
-    def feed(self, bits: bytes) -> list[UartFrame]:
-        """The characters that are complete with these further levels.
+    def feed(self, samples: bytes | memoryview) -> UartFrames:
+        """The characters that are complete with these further samples.
 
         Args:
-            bits: one byte, 0 or 1, for each sample. Sample numbers count from the first ever fed.
+            samples: whole units. Sample numbers count from the first ever fed.
         """
-        if self._invert:
-            bits = bits.translate(_INVERT)
-        return self._run(self._pending + bits if self._pending else bits, final=False)
+        parts: list[UartFrames] = []
+        gathered = 0
+        for edges in self._finder.feed(samples):
+            self._add(edges)
+            gathered += len(edges)
+            if gathered > _GATHER_EDGES:
+                parts.append(self._run(final=False))
+                gathered = 0
+        if (self._pending or not self._synced) and self._finder.total >= self._needed:
+            parts.append(self._run(final=False))
+        return UartFrames.join(parts) if parts else _NO_FRAMES
 
-    def finish(self) -> list[UartFrame]:
-        """The characters still held back when no more levels will come. A character that is cut off is not one."""
-        return self._run(self._pending, final=True)
+    def finish(self) -> UartFrames:
+        """The characters still held back when no more samples will come. A character that is cut off is not one."""
+        return self._run(final=True)
 
-    def _run(self, line: bytes, *, final: bool) -> list[UartFrame]:
-        at = 0
+    def _add(self, edges: NDArray[np.int64]) -> None:
+        if not len(edges):
+            return
+        self._find_glitches(edges)
+        if self._skip and not self._pending:  # the line was low, and the first edge is where it goes high
+            edges, self._skip = edges[1:], 0
+        if len(edges):
+            self._pending.append(edges)
+
+    def _find_glitches(self, edges: NDArray[np.int64]) -> None:
+        half = self.samples_per_bit / 2
+        if self._last_edge is not None and edges[0] - self._last_edge < half:
+            self._glitches.append(np.array([self._last_edge]))
+        widths = edges[1:] - edges[:-1]
+        if len(widths) and widths.min() < half:
+            self._glitches.append(edges[:-1][widths < half])
+        self._last_edge = int(edges[-1])
+
+    def _run(self, *, final: bool) -> UartFrames:
+        edges = self._pending[0] if len(self._pending) == 1 else np.concatenate([_NO_EDGES, *self._pending])
         if not self._synced:
-            begin = self._begin(line, final)
+            begin = self._begin(edges, final)
             if begin is None:
-                self._pending = line
-                return []
-            self._synced = True
-            at, self._low = begin
-        frames, at, self._low = self._frames(line, at, self._low)
-        self._pending = line[at:]
-        self._base += at
+                self._pending = [edges] if len(edges) else []
+                return UartFrames.join([])
+            edges, self._synced = begin, True
+        frames, done = decode_edges(edges, self._finder.total, self._format)
+        if done < len(edges):
+            self._pending = [edges[done:]]
+            self._needed = int(edges[done]) + self._format.window
+        else:
+            self._pending = []
+            self._skip = len(edges) % 2 if len(edges) else self._skip
+        if self._glitches:
+            frames.glitches = np.concatenate([frames.glitches, *self._glitches])
+            self._glitches = []
         return frames
 
-    def _frames(self, line: bytes, at: int, low: bool) -> tuple[list[UartFrame], int, bool]:
-        """Frames in ``line`` from ``at`` on; ``low``: the line must go high before a start edge can come.
-
-        Returns:
-            The frames, and where and how to go on when more of the line is there.
-        """
-        frames: list[UartFrame] = []
-        length, window_size, base = len(line), self._window, self._base
-        known, pick, pick_before = self._known, self._pick, self._pick_before
-        while True:
-            if low:
-                high = line.find(1, at)
-                if high < 0:
-                    return frames, length, True
-                at, low = high, False
-            start = line.find(0, at)
-            if start < 0:
-                return frames, length, False
-            if start + window_size > length:
-                return frames, start, False
-            window = line[start : start + window_size]
-            levels = pick(window)
-            if levels != pick_before(window):
-                levels = self._vote(window)
-            try:
-                read = known[levels]
-            except KeyError:
-                read = known[levels] = self._read(levels)
-            if read is None:  # high in the middle of the start bit: a spike, not a start
-                at, low = start, True
-                continue
-            if read[1] == "framing" and not any(levels):
-                if start + self._frame > length:
-                    return frames, start, False
-                if line.find(1, start, start + self._frame) < 0:
-                    frames.append(UartFrame(base + start, 0, "break"))
-                    at, low = start + self._frame, True
-                    continue
-            frames.append(UartFrame(base + start, *read))
-            at = start + self._last
-            low = not line[at]
-
-    def _vote(self, window: bytes) -> tuple[int, ...]:
-        """Two of the three samples around each bit's middle; it differs from the middle only where that is a spike."""
-        return tuple(int(window.count(1, offset - 1, offset + 2) > 1) for offset in self._offsets)
-
-    def _read(self, levels: tuple[int, ...]) -> tuple[int, UartError | None] | None:
-        """Value and error of a frame with these levels in the middle of its bits; ``None`` without a start bit."""
-        if levels[0]:
+    def _begin(self, edges: NDArray[np.int64], final: bool) -> NDArray[np.int64] | None:
+        """The edges from the first start edge on; ``None`` as long as that cannot be told."""
+        form, total = self._format, self._finder.total
+        low = bool(self._finder.initial) == self._invert if total else False
+        if total < form.length and not final:
+            self._needed = form.length
             return None
-        data = levels[1 : 1 + self._data_bits]
-        value = sum(level << bit for bit, level in enumerate(data))
-        if not all(levels[-self._stop_bits :]):
-            return value, "framing"
-        if self._parity != "none" and (sum(data) + levels[1 + self._data_bits]) % 2 != (self._parity == "odd"):
-            return value, "parity"
-        return value, None
-
-    def _begin(self, line: bytes, final: bool) -> tuple[int, bool] | None:
-        """Where to begin, as ``at`` and ``low`` of :meth:`_frames`; ``None`` as long as that cannot be told."""
-        head = line[: self._frame]
-        if len(head) == self._frame and (0 not in head or 1 not in head):
-            return 0, False  # idle, or in the middle of a break
-        size = _SYNC_FRAMES * self._frame
-        if len(line) < size and not final:
+        # a level before the first sample: that a start bit began with it
+        from_low = np.concatenate([[0], edges])
+        if not len(edges) or edges[0] >= form.length:
+            return from_low if low else edges  # in the middle of a break, or idle
+        size = _SYNC_FRAMES * form.length
+        if total < size and not final:
+            self._needed = size
             return None
-        line = line[:size]
-        candidates = [0] if line[:1] == b"\x00" and self._on_grid(line) else []
-        edge = line.find(b"\x01\x00", 0, self._frame + 1)
-        while edge >= 0:
-            candidates.append(edge + 1)
-            edge = line.find(b"\x01\x00", edge + 1, self._frame + 1)
-        for candidate in candidates:
-            frames = self._frames(line, candidate, low=False)[0]
-            if len(frames) > 1 and not any(frame.error for frame in frames):
-                return candidate, False
-        return 0, line[:1] == b"\x00"
+        falling = edges[1:] if low else edges
+        head = min(size, total)
+        if low and self._on_grid(edges) and self._clean(from_low, head):
+            return from_low
+        for index in range(0, int(np.searchsorted(falling, form.length + 1)), 2):
+            if self._clean(falling[index:], head):
+                return falling[index:]
+        return falling
 
-    def _on_grid(self, line: bytes) -> bool:
+    def _clean(self, edges: NDArray[np.int64], total: int) -> bool:
+        """Whether what begins with these edges is more than one character, and none with an error."""
+        frames, _ = decode_edges(edges[: np.searchsorted(edges, total)], total, self._format)
+        return len(frames) > 1 and not frames.codes.any()
+
+    def _on_grid(self, edges: NDArray[np.int64]) -> bool:
         """Whether a start bit can begin with the very first sample (a trigger does that): do the edges say so?"""
-        edge, level = 0, 1
-        while (edge := line.find(level, edge, self._last)) >= 0:
-            nearest = round(edge / self.samples_per_bit) * self.samples_per_bit
-            if abs(edge - nearest) > 1 + 0.02 * edge:
-                return False
-            level ^= 1
-        return True
+        first = edges[edges < self._format.resume]
+        nearest = np.round(first / self.samples_per_bit) * self.samples_per_bit
+        return bool(np.all(np.abs(first - nearest) <= 1 + 0.02 * first))
 
 
-def _check_rate(samplerate: int, baudrate: int, coarse: bool) -> None:
-    per_bit = samplerate / baudrate
-    least = MIN_COARSE_SAMPLES_PER_BIT if coarse else MIN_SAMPLES_PER_BIT
-    if per_bit >= least:
-        return
-    why = (
-        "below 3 samples a bit no decoder returns the text that was sent"
-        if per_bit < MIN_COARSE_SAMPLES_PER_BIT
-        else "at least 8 are needed, as an edge is only known to a sample and the clocks of board and analyzer differ "
-        "(coarse=True tries it with a recording that cannot be made again)"
-    )
-    raise LogicError(
-        f"{samplerate} Hz is only {per_bit:.2g} samples a bit at {baudrate} baud: {why}; "
-        f"capture with a samplerate of {ceil(baudrate * MIN_SAMPLES_PER_BIT)} Hz or more"
-    )
+def decode_edges(edges: NDArray[np.int64], total: int, form: LineFormat) -> tuple[UartFrames, int]:
+    """The characters that are complete within a line's first ``total`` samples.
+
+    Args:
+        edges: sample numbers of the line's edges, the first one falling.
+        total: how many samples are known.
+        form: how a character looks.
+
+    Returns:
+        The characters, and the index of the edge from which to go on when more is known.
+    """
+    at = _chain(edges, form)
+    starts = edges[at]
+    complete = int(np.searchsorted(starts, total - form.window, "right"))
+    done = int(at[complete]) if complete < len(at) else len(edges)
+    if not complete:
+        return UartFrames.join([]), done
+    at, starts = at[:complete], starts[:complete]
+    # each edge turns the levels at all points from it on: those of a character are the sum of its edges
+    distances = edges[:done] - np.repeat(starts, np.diff(at, append=done))
+    np.minimum(distances, form.window, out=distances)
+    turned = np.bitwise_xor.accumulate(form.turned(distances))[np.append(at[1:], done) - 1]
+    turned[1:] ^= turned[:-1].copy()
+    levels = form.majority(turned ^ form.all_points)
+    values, codes = form.values[levels], form.codes[levels]
+    if codes.any():
+        low = np.flatnonzero((levels == 0) & (codes == FRAMING))
+        low_for = np.append(edges, total)[at[low] + 1] - starts[low]
+        codes[low[low_for >= form.length]] = BREAK
+        if len(low) and at[low[-1]] + 1 == len(edges) and low_for[-1] < form.length:  # it may still become one
+            done = int(at[-1])
+            starts, values, codes = starts[:-1], values[:-1], codes[:-1]
+        kept = codes != SPIKE
+        if not kept.all():
+            starts, values, codes = starts[kept], values[kept], codes[kept]
+    return UartFrames(starts, values, codes, _NO_EDGES), done
+
+
+def _chain(edges: NDArray[np.int64], form: LineFormat) -> NDArray[np.intp]:
+    """Which falling edges are looked at as start edges, from the first on: their indices in ``edges``.
+
+    After a character it is the first falling edge beyond the middle of its last bit; after a spike the very next one.
+    """
+    falling = np.ascontiguousarray(edges[::2])
+    steps = _steps(falling, form)
+    low_for = edges[1::2] - falling[: len(edges) // 2]
+    unsure = np.flatnonzero(low_for <= form.start_decided)
+    if len(unsure):
+        looked = falling[unsure][:, None] + form.start_points
+        high = (np.searchsorted(edges, looked, "right") - 2 * unsure[:, None] - 1) % 2 == 1
+        steps[unsure[high.sum(axis=1) > 1]] = 1
+    jumps: bytes | list[int] = steps.tobytes() if steps.dtype == np.uint8 else steps.tolist()
+    visited = bytearray(len(falling))
+    at, end = 0, len(falling)
+    while at < end:
+        visited[at] = 1
+        at += jumps[at]
+    return np.flatnonzero(np.frombuffer(visited, np.bool_)) * 2
+
+
+def _steps(falling: NDArray[np.int64], form: LineFormat) -> NDArray[np.uint8] | NDArray[np.intp]:
+    """How many falling edges further on the next character begins, if one begins with this."""
+    limits = falling + form.resume
+    most = (form.bits + 1) // 2
+    if not np.any(falling[most:] <= limits[:-most]):  # a line without noise: so few edges can be in a character
+        steps = np.ones(len(falling), np.uint8)
+        for ahead in range(1, most):
+            steps[:-ahead] += falling[ahead:] <= limits[:-ahead]
+        return steps
+    return np.searchsorted(falling, limits, "right") - np.arange(len(falling))

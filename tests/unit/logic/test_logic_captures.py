@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -89,6 +90,38 @@ def test_recorded_framing_errors() -> None:
 
 
 @require("shared")
+@require("sigrok-cli")
+@pytest.mark.parametrize(
+    ("file", "channel", "baudrate", "parity"),
+    [
+        ("hello_world_8n1_9600.sr", "TX", 9600, "none"),
+        ("hello_world_8n1_115200.sr", "TX", 115200, "none"),
+        ("hello_world_8n1_921600.sr", "TX", 921600, "none"),
+        ("hello_world_8e1_115200.sr", "TX", 115200, "even"),
+        ("panasonic_pan1321_init.sr", "TX", 115200, "none"),
+        ("panasonic_pan1321_init.sr", "RX", 115200, "none"),
+        # its other channel begins inside a start bit, where sigrok loses the first characters
+        ("panasonic_pan1321_init_triggered.sr", "RX", 115200, "none"),
+        ("mtk3339_8n1_9600.sr", "TX", 9600, "none"),
+        ("uart_count_19200_8n1.sr", "tx", 19200, "none"),
+        ("uart_count_19200_8n1.sr", "rx", 19200, "none"),
+        ("uart_count_19200_8n1.sr", "ch", 19200, "none"),
+        ("ampel64_4800_8n1_frame_errors.sr", "TX", 4800, "none"),
+    ],
+)
+def test_sigrok_cli_says_the_same_of_every_recording(file: str, channel: str, baudrate: int, parity: Parity) -> None:
+    decoder = f"uart:rx={channel}:baudrate={baudrate}:parity={parity}"
+    theirs = subprocess.run(
+        ["sigrok-cli", "-i", str(CAPTURES / file), "-P", decoder, "-B", "uart=rx"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=True,
+    ).stdout
+    assert Capture.load(CAPTURES / file).uart(channel, baudrate, parity=parity).data == theirs
+
+
+@require("shared")
 @pytest.mark.parametrize(
     ("file", "channel", "baudrate", "options"),
     [
@@ -113,29 +146,6 @@ def test_sigroks_own_decoder_finds_the_same(file: str, channel: str, baudrate: i
         assert note.start_sample == pytest.approx(frame.start_sample + per_bit, abs=2 + per_bit / 4)
 
 
-def test_sigroks_own_decoder_agrees_on_a_synthetic_capture() -> None:
-    data = random.Random(1).randbytes(200)
-    noise = random.Random(2).randbytes(1 << 15)
-    line = uart_line(data, 1_000_000 / 115200, phase=0.6)
-    samples = bytes(level << 2 | byte & 0b1011 for level, byte in zip(line, noise, strict=False))
-    capture = Capture(1_000_000, ("D0", "D1", "D2", "D3"), samples, {"D2": "uart_tx"})
-    found = decode(capture, "uart", {"rx": "uart_tx"}, {"baudrate": 115200})
-    assert bytes(note.data[2][0] for note in found if note.data[0] == "DATA") == data
-    assert capture.uart("uart_tx").data == data
-
-
-def test_what_sigroks_decoders_do_not_have_is_told() -> None:
-    capture = Capture(1_000_000, ("D0",), b"\x01" * 100)
-    with pytest.raises(LogicError, match="no decoder 'uarrt'; did you mean uart"):
-        decode(capture, "uarrt")
-    with pytest.raises(LogicError, match="no pin 'rxd'; it has rx, tx"):
-        decode(capture, "uart", {"rxd": "D0"})
-    with pytest.raises(LogicError, match=r"no option 'baud'; it has baudrate, data_bits"):
-        decode(capture, "uart", {"rx": "D0"}, {"baud": 9600})
-    with pytest.raises(LogicError, match="no channel 'D7'"):
-        decode(capture, "uart", {"rx": "D7"})
-
-
 @pytest.mark.parametrize("channels", [1, 2, 8, 9, 17, 30])
 def test_bits_and_edges_of_every_channel(channels: int) -> None:
     names = tuple(f"D{number}" for number in range(channels))
@@ -146,7 +156,7 @@ def test_bits_and_edges_of_every_channel(channels: int) -> None:
     for bit, name in enumerate(names):
         levels = [unit >> bit & 1 for unit in units]
         assert list(capture.bits(name)) == levels
-        assert capture.edges(name) == [at for at in range(1, 500) if levels[at] != levels[at - 1]]
+        assert capture.edges(name).tolist() == [at for at in range(1, 500) if levels[at] != levels[at - 1]]
 
 
 def test_a_channel_has_two_names_and_an_unknown_one_lists_them() -> None:

@@ -110,6 +110,24 @@ def test_channels_that_were_off_leave_no_gap(tmp_path: Path) -> None:
     metadata = METADATA.replace("probe1=D0", "probe2=D1\nprobe4=D3\ntotal analog=1\nanalog9=A0")
     capture = Capture.load(session(tmp_path / "x.sr", metadata, logic_1_1=bytes([0b0010, 0b1000, 0b0101])))
     assert (capture.channels, capture.samples) == (("D1", "D3"), bytes([0b01, 0b10, 0b00]))
+    assert capture.notes == ("analog channels are passed over: A0",)
+
+
+def test_a_last_sample_that_is_cut_off_is_noted(tmp_path: Path) -> None:
+    file = session(tmp_path / "x.sr", METADATA.replace("unitsize=1", "unitsize=2"), logic_1_1=b"\x01\x00\x00\x00\x01")
+    capture = Capture.load(file)
+    assert capture.bits("D0") == b"\x01\x00"
+    assert capture.notes == ("the last sample is cut off; its 1 bytes are passed over",)
+
+
+@require("sigrok-cli")
+def test_what_sigrok_cli_records_with_analog_channels(tmp_path: Path) -> None:
+    file = tmp_path / "demo.sr"
+    options = ["--driver", "demo", "--config", "samplerate=200k", "--channels", "D0,D2,A1", "--samples", "5000"]
+    subprocess.run(["sigrok-cli", *options, "-o", str(file)], stdin=subprocess.DEVNULL, timeout=30, check=True)
+    capture = Capture.load(file)
+    assert (capture.channels, capture.samplerate, len(capture)) == (("D0", "D2"), 200_000, 5000)
+    assert capture.notes == ("analog channels are passed over: A1",)
 
 
 @pytest.mark.parametrize(

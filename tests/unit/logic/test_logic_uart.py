@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_shepherd_hil.errors import LogicError
-from pytest_shepherd_hil.logic.uart import Parity, UartDecoder, UartFrame
+from pytest_shepherd_hil.logic.uart import Parity, UartDecoder, UartFrame, UartFrames
 from tests.unit.logic.uart_line import uart_line
 
 BAUD = 100_000
-PARITIES = st.sampled_from(["none", "odd", "even"])
+PARITIES = st.sampled_from(["none", "odd", "even", "mark", "space"])
 
 
 def decode(line: bytes, samplerate: int, chunks: list[int] | None = None, **settings: object) -> list[UartFrame]:
@@ -21,7 +23,7 @@ def decode(line: bytes, samplerate: int, chunks: list[int] | None = None, **sett
     for size in chunks or []:
         frames += decoder.feed(line[at : at + size])
         at += size
-    return frames + decoder.feed(line[at:]) + decoder.finish()
+    return [*frames, *decoder.feed(line[at:]), *decoder.finish()]
 
 
 def values(frames: list[UartFrame]) -> bytes:
@@ -29,6 +31,7 @@ def values(frames: list[UartFrame]) -> bytes:
     return bytes(frame.value for frame in frames)
 
 
+@settings(deadline=None)
 @given(
     data=st.binary(max_size=60),
     samplerate=st.integers(8 * BAUD, 60 * BAUD),
@@ -44,19 +47,56 @@ def test_any_bytes_at_any_rate_phase_and_chunking_come_back_equal(
     assert values(decode(line, samplerate, chunks)) == data
 
 
-@given(data=st.binary(min_size=1, max_size=40), phase=st.floats(0, 1, exclude_max=True), sign=st.sampled_from([-1, 1]))
-def test_three_percent_of_baud_error_at_eight_samples_a_bit(data: bytes, phase: float, sign: int) -> None:
-    assert values(decode(uart_line(data, 8 * (1 + 0.03 * sign), phase=phase), 8 * BAUD)) == data
+@settings(deadline=None)
+@given(
+    data=st.lists(st.integers(0, 511), min_size=1, max_size=40),
+    phase=st.floats(0, 1, exclude_max=True),
+    sign=st.sampled_from([-1, 1]),
+    data_bits=st.integers(5, 9),
+    parity=PARITIES,
+    stop_bits=st.sampled_from([1, 1.5, 2]),
+)
+def test_three_percent_of_baud_error_at_eight_samples_a_bit_in_every_format(
+    data: list[int], phase: float, sign: int, data_bits: int, parity: Parity, stop_bits: float
+) -> None:
+    sent = [value % (1 << data_bits) for value in data]
+    line = uart_line(sent, 8 * (1 + 0.03 * sign), phase=phase, data_bits=data_bits, parity=parity, stop_bits=stop_bits)
+    frames = decode(line, 8 * BAUD, data_bits=data_bits, parity=parity, stop_bits=stop_bits)
+    assert [(frame.value, frame.error) for frame in frames] == [(value, None) for value in sent]
 
 
+@settings(deadline=None)
+@given(
+    data=st.binary(max_size=60),
+    samplerate=st.integers(12 * BAUD, 60 * BAUD),
+    drift=st.floats(-0.02, 0.02),
+    jitter=st.lists(st.floats(-0.08, 0.08), min_size=1, max_size=20),
+    gap=st.sampled_from([0.0, 0.3, 2.7]),
+    chunks=st.lists(st.integers(0, 300), max_size=40),
+)
+def test_jitter_and_a_clock_that_drifts(
+    data: bytes, samplerate: int, drift: float, jitter: list[float], gap: float, chunks: list[int]
+) -> None:
+    shakes = itertools.cycle(jitter)
+    line = uart_line(
+        data,
+        samplerate / BAUD,
+        gap_bits=gap,
+        jitter=lambda: next(shakes),
+        drift=lambda number: drift * number / max(len(data), 1),
+    )
+    assert values(decode(line, samplerate, chunks)) == data
+
+
+@settings(deadline=None)
 @given(
     data_bits=st.integers(5, 9),
     parity=PARITIES,
-    stop_bits=st.integers(1, 2),
+    stop_bits=st.sampled_from([1, 1.5, 2]),
     invert=st.booleans(),
     seeds=st.lists(st.integers(0, 511), max_size=30),
 )
-def test_every_frame_format(data_bits: int, parity: Parity, stop_bits: int, invert: bool, seeds: list[int]) -> None:
+def test_every_frame_format(data_bits: int, parity: Parity, stop_bits: float, invert: bool, seeds: list[int]) -> None:
     sent = [seed % (1 << data_bits) for seed in seeds]
     line = uart_line(sent, 10.3, data_bits=data_bits, parity=parity, stop_bits=stop_bits, phase=0.4)
     if invert:
@@ -66,6 +106,7 @@ def test_every_frame_format(data_bits: int, parity: Parity, stop_bits: int, inve
 
 
 @pytest.mark.parametrize("size", [1, 7, 13, 1000])
+@settings(deadline=None)
 @given(noise=st.binary(max_size=400), begin=st.integers(0, 200))
 def test_chunking_changes_nothing_in_noise_and_when_begun_anywhere(size: int, noise: bytes, begin: int) -> None:
     line = (uart_line(b"Unable to handle kernel", 9.7) + bytes(byte & 1 for byte in noise) + bytes(150))[begin:]
@@ -73,6 +114,7 @@ def test_chunking_changes_nothing_in_noise_and_when_begun_anywhere(size: int, no
     assert decode(line, 970_000, [size] * (len(line) // size)) == whole
 
 
+@settings(deadline=None)
 @given(cut=st.floats(0, 10, exclude_max=True), phase=st.floats(0, 1, exclude_max=True))
 def test_begun_in_the_middle_of_a_character_the_next_ones_are_whole(cut: float, phase: float) -> None:
     text = b"Internal error: Oops: 17 [#1] PREEMPT SMP ARM\r\n"
@@ -111,6 +153,7 @@ def test_a_flipped_bit_is_a_parity_error() -> None:
     assert decode(bytes(line), 1_000_000, parity="even") == [UartFrame(200, 0x43, "parity")]
 
 
+@settings(deadline=None)
 @given(bit=st.integers(0, 9), where=st.integers(0, 99))
 def test_a_spike_of_one_sample_changes_no_character(bit: int, where: int) -> None:
     line = bytearray(uart_line(b"\x0a", 10, idle_bits=20))
@@ -124,6 +167,49 @@ def test_a_spike_on_the_idle_line_is_no_character() -> None:
     assert values(decode(bytes(line), 2_000_000)) == b"ok"
 
 
+def test_glitches_are_told_with_their_samples_and_change_no_character() -> None:
+    line = bytearray(uart_line(b"ok\n", 20, idle_bits=30))
+    for start, end in ((100, 104), (609, 610), (1021, 1028)):  # idle, inside the start bit, inside a data bit
+        line[start:end] = bytes(1 - level for level in line[start:end])
+    decoder = UartDecoder(2_000_000, BAUD)
+    parts = [decoder.feed(bytes(line[at : at + 101])) for at in range(0, len(line), 101)]
+    found = UartFrames.join([*parts, decoder.finish()])
+    assert found.data == b"ok\n"
+    assert set(found.glitches.tolist()) >= {100, 609, 1021}
+    assert not found.errors
+
+
+def test_a_line_without_glitches_has_none() -> None:
+    decoder = UartDecoder(868_000, BAUD)
+    found = decoder.feed(uart_line(bytes(range(256)), 8.68))
+    assert len(found) == 256
+    assert found.glitches.tolist() == []
+
+
+@settings(deadline=None)
+@given(
+    noise=st.binary(min_size=1, max_size=300),
+    unitsize=st.integers(1, 5),
+    bit=st.integers(0, 39),
+    chunks=st.lists(st.integers(0, 300), max_size=10),
+)
+def test_the_channels_beside_it_change_nothing(noise: bytes, unitsize: int, bit: int, chunks: list[int]) -> None:
+    bit %= unitsize * 8
+    data = noise[:20]
+    line = uart_line(data, 9.1, phase=0.2)
+    beside = itertools.cycle(noise)
+    units = [
+        int.from_bytes(bytes(next(beside) for _ in range(unitsize)), "little") & ~(1 << bit) | level << bit
+        for level in line
+    ]
+    decoder = UartDecoder(910_000, BAUD, unitsize=unitsize, bit=bit)
+    got, at = b"", 0
+    for size in [*chunks, len(units)]:
+        got += decoder.feed(b"".join(unit.to_bytes(unitsize, "little") for unit in units[at : at + size])).data
+        at += size
+    assert got + decoder.finish().data == data
+
+
 def test_fewer_than_eight_samples_a_bit_are_refused_with_the_reason() -> None:
     with pytest.raises(LogicError, match=r"500000 Hz is only 4\.3 samples a bit at 115200 baud: .*921600 Hz or more"):
         UartDecoder(500_000, 115200)
@@ -133,7 +219,7 @@ def test_fewer_than_eight_samples_a_bit_are_refused_with_the_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"baudrate": 0}, {"data_bits": 4}, {"parity": "mark"}, {"stop_bits": 0}], ids=lambda found: str(found)
+    "settings", [{"baudrate": 0}, {"data_bits": 4}, {"parity": "both"}, {"stop_bits": 0}], ids=lambda found: str(found)
 )
 def test_what_no_uart_has_is_refused(settings: dict[str, object]) -> None:
     with pytest.raises(LogicError, match="no UART has"):
