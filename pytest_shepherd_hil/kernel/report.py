@@ -37,12 +37,13 @@ _ONE_OF_MANY = {"rcu-stall"}
 _NUMBER = re.compile(r"\[#\d{1,6}\]")
 _SMASHED = re.compile(r"stack is corrupted in: (?P<function>[A-Za-z_]\w{0,127})\+0x")
 _DIED = {"oops", "general-protection", "alignment-trap"}
+_SEVERAL = re.compile(r"#(?:[ .,:/-]*#)+")
 _NOISE = re.compile(r"-?0x[0-9a-f]+|\b[0-9a-f]*\d[0-9a-f]*\b|-?\d+(?:\.\d+)?", re.IGNORECASE)
 
 
 def normalised(title: str) -> str:
     """A title without its numbers, equal for two runs of one bug."""
-    return re.sub(r"#(?:[ .,:/-]*#)+", "#", _NOISE.sub("#", title))
+    return _SEVERAL.sub("#", _NOISE.sub("#", title))
 
 
 class Report:
