@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.kernel.incident import Incident, Severity
-from pytest_shepherd_hil.kernel.report import MAX_CONSEQUENCES, MAX_LINE_CHARS
+from pytest_shepherd_hil.kernel.report import MAX_CONSEQUENCES
+from pytest_shepherd_hil.kernel.rows import MAX_LINE_CHARS
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.kernel.lines import Line

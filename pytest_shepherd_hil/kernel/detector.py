@@ -12,7 +12,8 @@ from pytest_shepherd_hil.kernel.gates import KEY
 from pytest_shepherd_hil.kernel.hints import cma_hints, reboot_hints, remoteproc_hints
 from pytest_shepherd_hil.kernel.lines import may_embed, split_embedded
 from pytest_shepherd_hil.kernel.marks import CUT, MARK, MARKED, PREAMBLE, REQUEST
-from pytest_shepherd_hil.kernel.report import MAX_LINE_CHARS, Report
+from pytest_shepherd_hil.kernel.report import Report
+from pytest_shepherd_hil.kernel.rows import MAX_LINE_CHARS
 from pytest_shepherd_hil.kernel.rules import load_rules
 from pytest_shepherd_hil.kernel.single import number_of, single_incident
 from pytest_shepherd_hil.kernel.timeline import Timeline
@@ -67,6 +68,7 @@ class Detector:
         self._count = 0
         self._report: Report | None = None
         self._boot_expected = False
+        self._matched: tuple[str, Hit | None] = ("", None)
         self._begin(_BOOTED)
 
     def _begin(self, stage: int) -> None:
@@ -182,7 +184,9 @@ class Detector:
 
     def may_be_news(self, message: str) -> bool:
         """False for a message that no rule matches, and that says nothing about a boot either."""
-        return self._rules.match(message) is not None or REQUEST.match(message) is not None
+        hit = self._rules.match(message)
+        self._matched = (message, hit)
+        return hit is not None or REQUEST.match(message) is not None
 
     def pass_time(self, time_s: float) -> list[Incident]:
         """Take note of the time of a line that is known to be no news."""
@@ -210,7 +214,9 @@ class Detector:
     # --- is it news?
 
     def _judge(self, line: Line) -> list[Incident]:
-        hit = self._rules.match(line.message)
+        matched, hit = self._matched
+        if matched is not line.message:
+            hit = self._rules.match(line.message)
         if hit is not None and hit.rule.report == "boot":
             name = hit.match.lastgroup
             stage = _BANNERS.index(name) if name in _BANNERS else _KERNEL_BANNER

@@ -108,6 +108,7 @@ def _behind(name: str, argument: Any, text: str, starts: frozenset[int]) -> froz
             elif starts == {len(text)}:
                 return starts
         return ends
+    fits: Callable[[str], object]
     if name == "LITERAL":
         fits = chr(argument).__eq__
     elif name == "NOT_LITERAL":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.kernel.firsts import first_characters, may_begin
@@ -69,9 +70,7 @@ class Gates(dict[str, Gate]):
 def _beginning_with(beginning: str, rules: list[tuple[Rule, frozenset[str] | None]]) -> list[Rule]:
     """The rules that may match a message with this beginning."""
     return [
-        rule
-        for rule, first in rules
-        if first is None or (beginning[0] in first and may_begin(rule.pattern, beginning))
+        rule for rule, first in rules if first is None or (beginning[0] in first and may_begin(rule.pattern, beginning))
     ]
 
 
@@ -89,6 +88,7 @@ def _shortened(texts: list[str]) -> tuple[str, ...]:
     return tuple(short)
 
 
+@lru_cache(maxsize=1024)
 def _in_common(text: str, other: str) -> str:
     pieces = (text[a:b] for a in range(len(text)) for b in range(a + 1, len(text) + 1))
     return max((piece for piece in pieces if piece in other and " " not in piece), key=len, default="")

@@ -358,7 +358,9 @@ _AT = re.compile(rf", at: (?:{ADDRESS} ?)?{SYM}")
 _PC = re.compile(rf"[^+]{{0,60}}?(?=[A-Za-z_.][\w.$]{{0,127}}\+0x){SYM}")
 _USER_PC = re.compile(r"[ER]IP: 00(?:33|23|73):")
 """The selectors of user code: 64 bits, 32 bits on a kernel of 64, 32 bits."""
-_REGISTER = re.compile(r"\b([a-zA-Z]{1,3}\d{0,2}|e?flags|EFLAGS) ?: ?(?:[0-9a-f]{4}:)?(?:\[<)?([0-9a-f]{8,16})\b")
+_REGISTER = re.compile(
+    r"\b([a-zA-Z]{1,3}[0-9]{0,2}|e?flags|EFLAGS) ?: ?(?:[0-9a-f]{4}:)?(?:\[<)?([0-9a-f]{8,16})\b", re.ASCII
+)
 _FAULT = re.compile(
     r"(?:BUG: |CPU \d{1,5} )?(?:[Uu]nable to handle (?:kernel )?|[Kk]ernel tried to |[Kk]ernel (?=NULL))?"
     r"(?:(?P<what>NULL pointer dereference|paging request|page fault)|(?P<what2>[a-zA-Z][\w -]{1,60}?))"

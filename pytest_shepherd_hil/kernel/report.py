@@ -45,12 +45,13 @@ _SORTS = (
 )
 """What a title has in it, and which sort of report that is (see ``machinery.is_beside``)."""
 _DIED = {"oops", "general-protection", "alignment-trap"}
+_SEVERAL = re.compile(r"#(?:[ .,:/-]*#)+")
 _NOISE = re.compile(r"-?0x[0-9a-f]+|\b[0-9a-f]*\d[0-9a-f]*\b|-?\d+(?:\.\d+)?", re.IGNORECASE)
 
 
 def normalised(title: str) -> str:
     """A title without its numbers, equal for two runs of one bug."""
-    return re.sub(r"#(?:[ .,:/-]*#)+", "#", _NOISE.sub("#", title))
+    return _SEVERAL.sub("#", _NOISE.sub("#", title))
 
 
 class Report:

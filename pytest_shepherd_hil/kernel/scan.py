@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pytest_shepherd_hil.kernel.incident import Incident
+    from pytest_shepherd_hil.kernel.lines import Line
     from pytest_shepherd_hil.kernel.rules import Rules
 
 __all__ = ["Scanner", "scan_bytes", "scan_stream"]
@@ -131,27 +132,30 @@ class Scanner:
             self._judge_all(data, found)
             return found
         # A report may be open from the block before: what is of it is no matter of candidates.
-        position = looked_at = self._go_on(data, 0, found, candidates)
+        position = looked_at = self._judge(data, 0, found, candidates)
         for candidate in candidates:
             if candidate < looked_at:
                 continue
             start = data.rfind(b"\n", looked_at, candidate) + 1 or looked_at
             looked_at = data.find(b"\n", start) + 1 or len(data)
-            if not self._may_be_news(data[start:looked_at]):
+            line = parse_line(data[start:looked_at].removesuffix(b"\n").rstrip(b"\r"), 0)
+            if not self._may_be_news(line):
                 continue
             self._pass_over(data, position, start, found)
-            position = looked_at = self._judge(data, start, found, candidates)
+            self._held += self._detector.feed(line._replace(number=self.lines))
+            self.lines += 1
+            position = looked_at = self._judge(data, looked_at, found, candidates)
         self._pass_over(data, position, len(data), found)
         return found
 
-    def _may_be_news(self, raw: bytes) -> bool:
-        line = parse_line(raw.removesuffix(b"\n").rstrip(b"\r"), 0)
+    def _may_be_news(self, line: Line) -> bool:
         return any(self._detector.may_be_news(part.message) for part in split_embedded(line))
 
     def _judge_all(self, data: bytes, found: list[Incident]) -> None:
-        position = 0
-        while position < len(data):
-            position = self._judge(data, position, found)
+        for raw in _split(data):
+            self._held += self._line(raw)
+            if not self._detector.pending:
+                found += self._in_order()
 
     def _pass_over(self, data: bytes, start: int, stop: int, found: list[Incident]) -> None:
         """Take note of the times in lines of which none can be news."""
@@ -185,24 +189,15 @@ class Scanner:
             begin = end + 1
         return self._detector.pass_time(min(times)) if times else []
 
-    def _judge(self, data: bytes, start: int, found: list[Incident], candidates: Sequence[int] | None = None) -> int:
-        """Judge the line at ``start`` and all of the report that it opens; tells where to go on.
+    def _judge(self, data: bytes, start: int, found: list[Incident], candidates: Sequence[int]) -> int:
+        """Judge all of the report that is open, from ``start`` on; tells where to go on.
 
         Of the lines between two candidates it is known that no rule matches them.
         """
-        end = data.find(b"\n", start)
-        end = len(data) if end < 0 else end
-        self._held += self._line(data[start:end].rstrip(b"\r"))
-        return self._go_on(data, end + 1, found, candidates)
-
-    def _go_on(self, data: bytes, start: int, found: list[Incident], candidates: Sequence[int] | None) -> int:
-        """Judge what follows of the report that is open, if one is; tells where to go on after it."""
         detector = self._detector
         while detector.pending and start < len(data):
             stop = data.find(b"\n", min(start + _SEGMENT, len(data))) + 1 or len(data)
-            if candidates is None:
-                stop = start
-            elif (index := bisect_left(candidates, start)) < len(candidates) and candidates[index] < stop:
+            if (index := bisect_left(candidates, start)) < len(candidates) and candidates[index] < stop:
                 stop = data.rfind(b"\n", start, candidates[index]) + 1 or start
             if stop > start:
                 start += self._run(data[start:stop])

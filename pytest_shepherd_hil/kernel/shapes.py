@@ -43,7 +43,12 @@ _SHAPES: Final = (
     ("lock", " 0123456789abcdef", "){", r" {0,2}+[0-9a-f]{8,16} \(.{1,120}\)\{"),
     ("cpu", "CP", "", r"CPU: \d{1,5} (?:UID: \d{1,10} )?PID: |Pid: \d{1,10}, comm: "),
     ("hardware", "H", "", r"Hardware name: "),
-    ("pc", "PER", "+0x", rf"(?:PC is at|EIP is at|[ER]?IP:?(?: ?[0-9a-f]{{4}}:)?(?: {{0,2}}{ADDRESS}){{0,2}}) {{0,2}}{PLACE}"),
+    (
+        "pc",
+        "PER",
+        "+0x",
+        rf"(?:PC is at|EIP is at|[ER]?IP:?(?: ?[0-9a-f]{{4}}:)?(?: {{0,2}}{ADDRESS}){{0,2}}) {{0,2}}{PLACE}",
+    ),
     ("pc", "I", "+0x", rf"IP: (?:[0-9a-f]{{4}}:)?(?:{ADDRESS} ?)?{PLACE}"),
     ("pc", "Nep ", "+0x", rf"(?:NIP (?:\[[0-9a-f]{{8,16}}\] ){{1,2}}| ?e?pc ?: ){PLACE}"),
     ("lr", "Llr ", "+0x", rf"(?:LR is at |LR (?:\[[0-9a-f]{{8,16}}\] ){{1,2}}|lr ?: | {{0,2}}ra ?: ){PLACE}"),

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.kernel.incident import Incident
-from pytest_shepherd_hil.kernel.report import MAX_LINE_CHARS, normalised
+from pytest_shepherd_hil.kernel.report import normalised
+from pytest_shepherd_hil.kernel.rows import MAX_LINE_CHARS
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.kernel.lines import Line
