@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pytest_shepherd_hil.logic.frames import UartFrames
 
-__all__ = ["STANDARD_RATES", "UartGuess", "guess_uart"]
+__all__ = ["MAX_EDGES", "STANDARD_RATES", "UartGuess", "guess_uart"]
 
 # fmt: off
 STANDARD_RATES = (
@@ -36,7 +36,8 @@ STANDARD_RATES = (
 """Rates that have a name, in baud; 31250 is MIDI's, 74880 the ESP8266's, 100000 that of S.BUS, 250000 that of DMX."""
 
 _NAMED_WITHIN = 0.025
-_MAX_EDGES = 8_000
+MAX_EDGES = 8_000
+"""How many edges are looked at."""
 _FEW_CHARACTERS = 8
 _MANY_CHARACTERS = 20
 _FEW_VALUES = 3
@@ -93,8 +94,8 @@ def guess_uart(edges: NDArray[np.int64], initial: int, total: int, samplerate: i
         raise LogicError(f"stays {'high' if initial else 'low'}")
     if len(edges) < 4:
         raise LogicError(f"has only {len(edges)} edge{'s' if len(edges) > 1 else ''}, too few for a character")
-    if len(edges) > _MAX_EDGES:
-        edges, total = edges[:_MAX_EDGES], int(edges[_MAX_EDGES])
+    if len(edges) > MAX_EDGES:
+        edges, total = edges[:MAX_EDGES], int(edges[MAX_EDGES])
     widths = np.diff(edges)
     _refuse_repetition(widths, initial, samplerate)
     if np.median(widths) < MIN_COARSE_SAMPLES_PER_BIT:

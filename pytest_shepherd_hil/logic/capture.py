@@ -11,7 +11,7 @@ import numpy as np
 
 from pytest_shepherd_hil.errors import LogicError, MisuseError
 from pytest_shepherd_hil.logic import srzip
-from pytest_shepherd_hil.logic.baudrate import UartGuess, guess_uart
+from pytest_shepherd_hil.logic.baudrate import MAX_EDGES, UartGuess, guess_uart
 from pytest_shepherd_hil.logic.console_line import LineAt, SaidLine, find_line
 from pytest_shepherd_hil.logic.edges import EdgeFinder
 from pytest_shepherd_hil.logic.frames import UartFrame, UartFrames
@@ -287,8 +287,13 @@ class Capture:
         Raises:
             LogicError: no such channel; or it is no UART, and the message, a clause without a subject, says why.
         """
-        edges, initial = self._edges(channel)
-        return guess_uart(edges, initial, len(self), self.samplerate)
+        finder = EdgeFinder(self.unitsize, self.bit(channel))
+        edges = np.empty(0, np.int64)
+        for found in finder.feed(self.samples):
+            edges = np.concatenate([edges, found])
+            if len(edges) > MAX_EDGES:
+                break
+        return guess_uart(edges, finder.initial or 0, finder.total, self.samplerate)
 
     def decode(
         self, decoder: str, *, options: Mapping[str, object] | None = None, annotations: bool = False, **pins: str

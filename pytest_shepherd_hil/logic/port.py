@@ -14,6 +14,7 @@ from pytest_shepherd_hil.text import first_line
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.logic.analyzer import LogicAnalyzer
+    from pytest_shepherd_hil.logic.baudrate import UartGuess
 
 __all__ = ["ChannelPort"]
 
@@ -48,6 +49,7 @@ class ChannelPort:
         self.board = board
         self.channel = channel
         self._baudrate = baudrate
+        self._analyzer = analyzer
         self._cancelled = False
         self._open = ExitStack()
         self.lost_samples = self.framing_errors = self.glitches = 0
@@ -97,6 +99,20 @@ class ChannelPort:
                 break
         self._cancelled = False
         return b""
+
+    def guess(self, seconds: float = 2.0) -> UartGuess:
+        """What rate and format the channel's last seconds have, for a console that says what nobody can read.
+
+        Raises:
+            LogicError: that cannot be told; the message says why.
+        """
+        held = self._analyzer.snapshot()
+        if held is None:
+            raise LogicError(f"board {self.board}: logic channel {self.channel} has no samples yet")
+        try:
+            return held.between(held.duration_s - seconds, held.duration_s).guess_uart(self.channel)
+        except LogicError as error:
+            raise LogicError(f"board {self.board}: logic channel {self.channel} {error}") from error
 
     def write(self, data: bytes) -> None:
         """Not possible.

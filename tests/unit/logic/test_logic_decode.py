@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -69,6 +70,41 @@ def test_sigroks_uart_agrees_on_a_synthetic_capture() -> None:
     found = decode(capture, "uart", {"rx": "uart_tx"}, {"baudrate": 115200})
     assert bytes(note.data[2][0] for note in found if note.data[0] == "DATA") == data
     assert capture.uart("uart_tx").data == data
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 10_000),
+    per_bit=st.sampled_from([8, 8.68, 17.36, 34.7, 104.2]),
+    clock=st.floats(-0.02, 0.02),
+    parity=st.sampled_from(["none", "odd", "even"]),
+    data_bits=st.integers(5, 9),
+)
+def test_sigroks_uart_finds_the_same_characters_and_framing_errors(
+    seed: int, per_bit: float, clock: float, parity: Any, data_bits: int
+) -> None:
+    source = random.Random(seed)
+    levels: list[tuple[int, float]] = [(1, 14)]
+    for _ in range(40):
+        data = [source.getrandbits(1) for _ in range(data_bits)]
+        levels += [(0, 1), *((bit, 1) for bit in data)]
+        if parity != "none":
+            levels.append((sum(data) % 2 ^ (parity == "odd") ^ (source.random() < 0.05), 1))
+        if source.random() < 0.05:  # no stop bit
+            levels.append((0, 1))
+        levels.append((1, 1 + source.choice([0, 0, 0.5, 3.3])))
+    levels.append((1, 14))
+    line, end = bytearray(), source.random()
+    for level, bits in levels:
+        end += bits * per_bit * (1 + clock)
+        line += bytes([level]) * (ceil(end) - len(line))
+    capture = Capture(1_000_000, ("D0",), bytes(line))
+    frames = capture.uart("D0", 1e6 / per_bit, parity=parity, data_bits=data_bits).frames
+    options = {"baudrate": 1e6 / per_bit, "parity": parity, "data_bits": data_bits}
+    theirs = capture.decode("uart", rx="D0", options=options)
+    assert [note.data[2][0] for note in theirs if note.data[0] == "DATA"] == frames.values.tolist()
+    invalid = sum(note.data[0] == "INVALID STOPBIT" for note in theirs)
+    assert sum(frame.error in ("framing", "break") for frame in frames) == invalid
 
 
 def test_what_sigroks_decoders_do_not_have_is_told() -> None:

@@ -93,6 +93,22 @@ def test_an_analyzer_that_goes_away_is_a_lost_port(analyzer: LogicAnalyzer, prob
     again.close()
 
 
+def test_a_wrong_rate_is_seen_and_the_right_one_measured(analyzer: LogicAnalyzer) -> None:
+    port = ChannelPort(analyzer, "D0", 57600, board="sim01")
+    deadline = time.monotonic() + 20
+    while port.framing_errors < 20:
+        assert time.monotonic() < deadline
+        port.read(0.5)
+    found = port.guess()
+    assert (found.baudrate, found.parity, found.doubt) == (115200, "none", None)
+    assert "kernel" in found.text
+    port.close()
+    quiet = ChannelPort(analyzer, "sync", 115200, board="sim01")
+    with pytest.raises(LogicError, match="board sim01: logic channel sync stays low"):
+        quiet.guess()
+    quiet.close()
+
+
 def test_it_is_read_only(analyzer: LogicAnalyzer) -> None:
     port = ChannelPort(analyzer, "D0", 115200, board="sim01")
     with pytest.raises(ConsoleError, match=r"D0 is read only; .* cannot send b'reboot"):

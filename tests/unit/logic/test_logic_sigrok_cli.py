@@ -50,7 +50,7 @@ def test_a_capture_from_demo() -> None:
     capture = logic.capture(0.2)
     assert (capture.samplerate, capture.channels, len(capture)) == (1_000_000, ("D0", "D1"), 200_000)
     assert capture.names == {"D0": "pin_D0", "D1": "pin_D1"}
-    assert capture.edges("D0")
+    assert len(capture.edges("D0")) > 0
     assert "sigrok-cli" not in children()
 
 
@@ -80,7 +80,7 @@ def test_every_channel_is_what_sigrok_cli_itself_says_of_it(tmp_path: Path, driv
     theirs = Capture.load(file)
     for channel in channels:
         assert ours.bits(channel)[:1000] == theirs.bits(channel)
-    assert ours.edges("D1")
+    assert len(ours.edges("D1")) > 0
 
 
 @require("sigrok-cli")

@@ -186,6 +186,27 @@ def test_a_line_without_glitches_has_none() -> None:
     assert found.glitches.tolist() == []
 
 
+def test_a_line_sampled_twenty_thousand_times_a_bit() -> None:
+    line = b"".join(bytes([level]) * 20_000 for level in uart_line(b"slow", 1, idle_bits=2, tail_bits=2))
+    decoder = UartDecoder(20_000_000, 1000)
+    found = [*decoder.feed(line), *decoder.finish()]
+    assert found == [UartFrame(40_000 + 200_000 * number, value) for number, value in enumerate(b"slow")]
+
+
+def test_frames_are_a_sequence() -> None:
+    decoder = UartDecoder(1_000_000, BAUD)
+    frames = decoder.feed(uart_line(b"abc", 10, idle_bits=20))
+    assert len(frames) == 3
+    assert frames[0] == frames[-3] == (200, 0x61, None)
+    assert frames[1:] == (UartFrame(300, 0x62), UartFrame(400, 0x63))
+    assert frames == list(frames)
+    assert frames != [frames[0]]
+    assert repr(frames) == "UartFrames(3 characters, 0 with errors: b'abc')"
+    assert UartFrame(300, 0x62) in frames
+    with pytest.raises(IndexError):
+        frames[3]
+
+
 @settings(deadline=None)
 @given(
     noise=st.binary(min_size=1, max_size=300),
