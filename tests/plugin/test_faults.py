@@ -134,14 +134,14 @@ def test_a_flood_of_kernel_lines_at_3_mbaud_hides_nothing(suite: Suite, fast_ben
         KNOWN = set(FLOOD)
 
         def test_flood(wire, console):
-            wire.kernel_lines("\n".join([*FLOOD, *["the flood is over"] * 500]))
+            wire.kernel_lines("\\n".join([*FLOOD, *["the flood is over"] * 500]))
             console.expect("the flood is over", timeout_s=60)
             seen = [line.message for line in console.lines() if line.message in KNOWN]
             assert len(seen) > 1000
             assert seen == sorted(seen, key=lambda text: int(text.rpartition(' ')[2]))
 
         def test_incident_in_a_flood(wire, shell):
-            wire.kernel_lines("\n".join([*FLOOD, *["shprd.k: mem corruption?"] * 5, *FLOOD]))
+            wire.kernel_lines("\\n".join([*FLOOD, *["shprd.k: mem corruption?"] * 5, *FLOOD]))
             shell.run("true")
         """,
         then=NEXT,
