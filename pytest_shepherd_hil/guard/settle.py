@@ -78,8 +78,12 @@ class Settling:
             self.paused = True
             time.sleep(self.SETTLE_S)
             return
+        started_ns = time.monotonic_ns()
         try:
             crossed = board.fences.cross(lambda: board.dead is not None) is not None
+            if not crossed and board.dead is None and (board.log.last_ns or 0) > started_ns:
+                # it talks; bytes may have got lost on the way
+                crossed = board.fences.cross(lambda: board.dead is not None) is not None
         except (ShellError, BoardDeadError) as error:
             if board.dead is None:
                 self._lost(

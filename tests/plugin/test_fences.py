@@ -109,3 +109,30 @@ def test_a_board_without_a_shell_says_that_a_pause_ended_its_tests(suite: Suite,
     result.stdout.fnmatch_lines(
         ["board bench has no shell to write a fence with: each test ended with a pause of 0.2 s*"]
     )
+
+
+def test_a_fence_whose_bytes_got_lost_is_written_once_more(suite: Suite) -> None:
+    result = suite.run(
+        """
+        import time
+
+        def test_loses_one(board):
+            write = board.fences._kmsg.write
+
+            def lossy(line, *rest):
+                board.fences._kmsg.write = write
+                board.hardware.mute_uart()
+                boot_id = write(line, *rest)
+                time.sleep(0.5)
+                board.hardware.mute_uart(False)
+                board.hardware.printk("the console talks on")
+                return boot_id
+
+            board.fences._kmsg.write = lossy
+
+        def test_next(shell): shell.run("true")
+        """
+    )
+    result.assert_outcomes(passed=2)
+    (log,) = (suite.pytester.path / "hil-evidence").glob("*/console-sim01.log")
+    assert b"the console talks on" in log.read_bytes()

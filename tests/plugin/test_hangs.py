@@ -15,7 +15,7 @@ def test_a_time_out_shows_the_shells_last_output_the_console_and_the_kernels_sta
     result = suite.run(
         """
         import pytest
-        @pytest.mark.timeout(3)
+        @pytest.mark.timeout(3, func_only=True)
         def test_hangs(shell, board):
             board.hardware.printk("the last the kernel said")
             shell.run("echo half done; sleep 60", timeout_s=70)
