@@ -271,7 +271,7 @@ class Report:
 
     def _what(self, crash: Crash) -> str:
         """What happened, without where: ``NULL pointer dereference``."""
-        if self.rule.report != "oops" or self.rule.kind != "oops":
+        if self.rule.report != "oops" or self.rule.kind != "oops" or self.rule.id == "stack-overflow":
             return self._title
         address = crash.address
         what = self.reader.reading().what
