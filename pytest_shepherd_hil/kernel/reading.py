@@ -87,11 +87,15 @@ class Reading:
             frames.insert(self._pc_at if inside else 0, self.pc)
         elif self._pc_in is trace and self.oops_number is None and self._pc_at and kind in STALLS:
             frames.insert(self._pc_at, self.pc)
-        if self.lr is not None and "x29" in self.registers and frames[:1] == [self.pc]:
-            # ARM64's unwinder goes by frame records: who called a function that keeps none is only in lr.
-            if self.lr.function not in [frame.function for frame in frames[:2]]:
-                frames.insert(1, self.lr)
+        if self.lr is not None and self._lr_is_left_out(frames):
+            frames.insert(1, self.lr)
         return frames
+
+    def _lr_is_left_out(self, frames: list[Frame]) -> bool:
+        """ARM64's unwinder goes by frame records: who called a function that keeps none is only in lr."""
+        if self.lr is None or "x29" not in self.registers or frames[:1] != [self.pc]:
+            return False
+        return self.lr.function not in [frame.function for frame in frames[:2]]
 
     def safe_place(self) -> list[Frame]:
         """Where lockdep saw the lock being taken in an interrupt: with this the other order is a deadlock."""

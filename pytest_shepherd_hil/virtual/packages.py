@@ -194,7 +194,9 @@ class Apt:
         known = system.read_text() if system is not None and system.is_file() else ""
         path.write_text("\n".join([known, *self._wanted.sources, ""]))
         with self._config.open("a") as config:
-            config.write(f'Dir::Etc::sourcelist "{path}";\nAPT::Default-Release "{self._wanted.suite}";\n')
+            config.write(f'Dir::Etc::sourcelist "{path}";\n')
+            if self._wanted.suite:
+                config.write(f'APT::Default-Release "{self._wanted.suite}";\n')
 
     def _choose(self) -> Choice:
         architecture, newest = self._wanted.architecture, f"linux-image-{self._wanted.flavour}"
