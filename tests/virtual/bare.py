@@ -68,6 +68,7 @@ class Architecture:
         modules: of ours, those that its kernel has everything for.
         silent: faults that this CPU does not notice, or whose logs would tell nothing new.
         suite: of Debian, where the kernel is not the system's own.
+        keeps_symbols: whether the module that crashed is kept beside the logs.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Architecture:
     modules: tuple[str, ...]
     silent: tuple[str, ...] = ()
     suite: str = ""
+    keeps_symbols: bool = False
 
     @property
     def faults(self) -> dict[str, Fault]:
@@ -111,6 +113,7 @@ ARCHITECTURES = {
             packages=("qemu-system-x86", "gcc-x86-64-linux-gnu"),
             modules=("hilfault",),
             silent=("printk-flood",),
+            keeps_symbols=True,
         ),
         Architecture(
             "arm64",
@@ -123,19 +126,7 @@ ARCHITECTURES = {
             packages=("qemu-system-arm", "gcc-aarch64-linux-gnu"),
             modules=("hilfault", "shepherd"),
             silent=("division-by-zero", "printk-flood"),
-        ),
-        Architecture(
-            "amd64_6_12",
-            architecture="amd64",
-            flavour="amd64",
-            arch="x86",
-            cross="x86_64-linux-gnu-",
-            emulator=("qemu-system-x86_64", "-machine", "q35", "-cpu", "max"),
-            console="ttyS0",
-            packages=("qemu-system-x86", "gcc-x86-64-linux-gnu"),
-            modules=("hilfault",),
-            silent=("printk-flood",),
-            suite="bookworm-backports",
+            keeps_symbols=True,
         ),
         Architecture(
             "armhf_6_12",
