@@ -87,7 +87,15 @@ class Reading:
             frames.insert(self._pc_at if inside else 0, self.pc)
         elif self._pc_in is trace and self.oops_number is None and self._pc_at and kind in STALLS:
             frames.insert(self._pc_at, self.pc)
+        if self.lr is not None and self._lr_is_left_out(frames):
+            frames.insert(1, self.lr)
         return frames
+
+    def _lr_is_left_out(self, frames: list[Frame]) -> bool:
+        """ARM64's unwinder goes by frame records: who called a function that keeps none is only in lr."""
+        if self.lr is None or "x29" not in self.registers or frames[:1] != [self.pc]:
+            return False
+        return self.lr.function not in [frame.function for frame in frames[:2]]
 
     def safe_place(self) -> list[Frame]:
         """Where lockdep saw the lock being taken in an interrupt: with this the other order is a deadlock."""
@@ -146,11 +154,16 @@ class Reading:
         self.oops_code = text or None
         if self.address is None and (where := _NON_CANONICAL.search(message)):
             self.address = int(where[1], 16)
-        code = re.fullmatch(r"(?:Oops: )?([0-9a-f]{1,8})", text)
-        if self.access is None and code and "ARM" in match["rest"].split():
+        code = re.fullmatch(r"(?:Oops: )?([0-9a-f]{1,16})", text)
+        if self.access is not None or code is None:
+            return
+        status = int(code[1], 16)
+        if "ARM" in match["rest"].split():
             # ARM's fault status: Linux sets bit 31 for a prefetch abort; bit 11 is WnR of a data abort.
-            status = int(code[1], 16)
             self.access = "execute" if status >> 31 else "write" if status >> 11 & 1 else "read"
+        elif match["code"].startswith("Internal error: ") and status >> 26 in _ARM64_ABORTS:
+            # ARM64's syndrome: the class of the exception, and bit 6 is WnR of a data abort.
+            self.access = _ARM64_ABORTS[status >> 26] or ("write" if status >> 6 & 1 else "read")
 
     def cpu_line(self, message: str) -> None:
         self._of_user_space = False
@@ -374,6 +387,8 @@ _UNHANDLED = re.compile(
 )
 _X86_ACCESS = re.compile(r"#PF: \w{1,20} (?P<access>read|write|instruction fetch) access")
 _NUMBER = re.compile(r"(?P<code>.{0,160}?) ?\[#(?P<number>\d{1,6})\](?P<rest>.{0,80})")
+_ARM64_ABORTS = {0x20: "execute", 0x21: "execute", 0x24: "", 0x25: ""}
+"""Classes of exceptions: instruction aborts, and data aborts; each from a lower level and from the same."""
 _NON_CANONICAL = re.compile(r"non-canonical address 0x([0-9a-f]{1,16})")
 _CPU = re.compile(
     r"CPU: (?P<cpu>\d{1,5}) (?:UID: \d{1,10} )?PID: (?P<pid>-?\d{1,10}) Comm: (?P<comm>.{1,64}?) "

@@ -324,7 +324,7 @@ class Report:
 
     def _what(self, crash: Crash) -> str:
         """What happened, without where: ``NULL pointer dereference``."""
-        if self.rule.report != "oops" or self.rule.kind != "oops":
+        if self.rule.report != "oops" or self.rule.kind != "oops" or self.rule.id == "stack-overflow":
             return self._title
         address = crash.address
         what = self.reader.reading().what
@@ -335,7 +335,7 @@ class Report:
         code = crash.oops_code or self._groups.get("what") or "unknown cause"
         if status := re.fullmatch(r"(?:Oops: )?([0-9a-f]{1,8})", code):
             return f"fault with status {status[1]}"
-        return re.sub(r": 0{1,8}$", "", code.removeprefix("Oops - "))
+        return re.sub(r": (?:0{1,8}|[0-9a-f]{16})$", "", code.removeprefix("Oops - "))
 
     def _headline(self, crash: Crash, guilty: Frame | None, what: str, *, is_open: bool) -> str:
         reason = crash.panic_reason

@@ -10,6 +10,7 @@ import hashlib
 import re
 import urllib.parse
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.errors import HostError
@@ -17,7 +18,6 @@ from pytest_shepherd_hil.virtual import tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 __all__ = ["Apt", "Choice", "Package", "Wanted"]
 
@@ -93,12 +93,16 @@ class Wanted:
         flavour: of the kernel; ``linux-image-FLAVOUR`` always depends on the current one.
         static: packages that are taken without what they depend on.
         dynamic: packages that are taken with all that they depend on.
+        suite: of Debian, ``bookworm-backports``, to be preferred where it has something.
+        sources: what is to be asked besides the system's sources, as lines of a ``sources.list``.
     """
 
     architecture: str = "armhf"
     flavour: str = "armmp"
     static: tuple[str, ...] = STATIC
     dynamic: tuple[str, ...] = DYNAMIC
+    suite: str = ""
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,8 @@ class Apt:
             (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / "status").touch()
         self._config.write_text(_CONFIG.format(architecture=self._wanted.architecture, host=self._host, folder=folder))
+        if self._wanted.sources:
+            self._add_sources(folder / "sources.list")
 
     def choose(self, say: Callable[[str], None]) -> Choice:
         """The current versions of everything, after an update of the lists.
@@ -181,6 +187,16 @@ class Apt:
         if status != 0 or wrong:
             what = ", ".join(wrong) or "Debian packages"
             raise HostError(f"apt cannot fetch {what} (exit status {status})\n{tools.quoted(words)}")
+
+    def _add_sources(self, path: Path) -> None:
+        found = re.search(r"'(.*)'", tools.run(["apt-config", "shell", "LIST", "Dir::Etc::sourcelist/f"]))
+        system = Path(found[1]) if found else None
+        known = system.read_text() if system is not None and system.is_file() else ""
+        path.write_text("\n".join([known, *self._wanted.sources, ""]))
+        with self._config.open("a") as config:
+            config.write(f'Dir::Etc::sourcelist "{path}";\n')
+            if self._wanted.suite:
+                config.write(f'APT::Default-Release "{self._wanted.suite}";\n')
 
     def _choose(self) -> Choice:
         architecture, newest = self._wanted.architecture, f"linux-image-{self._wanted.flavour}"

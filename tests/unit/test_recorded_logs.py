@@ -44,6 +44,7 @@ def facts(incident: Incident) -> dict[str, Any]:
         "oops_number": crash and crash.oops_number,
         "panic_reason": crash and crash.panic_reason,
         "taint": crash and crash.taint,
+        "secondary": incident.secondary,
         "trace": crash and [frame.function for frame in crash.frames],
     }
 
@@ -56,7 +57,7 @@ def test_recorded_log_has_the_incident_that_stands_beside_it(log: Path) -> None:
         parts = expected.pop("headline", [])
         found = facts(incident)
         trace = expected.get("trace", [])
-        found["trace"] = [function for function in found["trace"] or [] if function in trace]
+        found["trace"] = [each for each in found["trace"] or [] if each in trace]
         assert {key: found[key] for key in expected} == expected
         assert [part for part in parts if part not in incident.title] == [], incident.title
     assert (len(incidents) == 0) == (answer["incidents"] == [])

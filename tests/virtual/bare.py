@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["ARCHITECTURES", "Architecture", "BareBuild", "BareMachine", "build"]
 
 BUSYBOX = "busybox-static"
+SOURCE = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian {suite} main"
 READY = b"hil: board is ready\r\n"
 INIT = """\
 #!/bin/busybox sh
@@ -56,7 +57,8 @@ class Architecture:
     """A machine that can be recorded from.
 
     Attributes:
-        name: as Debian calls it, and as the names of its logs begin.
+        name: as the names of its logs begin.
+        architecture: as Debian calls it.
         flavour: of Debian's kernel.
         arch: as the kernel's own build calls it.
         cross: what the names of its compiler and binutils begin with.
@@ -65,9 +67,12 @@ class Architecture:
         packages: Debian packages that bring emulator and compiler.
         modules: of ours, those that its kernel has everything for.
         silent: faults that this CPU does not notice, or whose logs would tell nothing new.
+        suite: of Debian, where the kernel is not the system's own.
+        keeps_symbols: whether the module that crashed is kept beside the logs.
     """
 
     name: str
+    architecture: str
     flavour: str
     arch: str
     cross: str
@@ -76,6 +81,8 @@ class Architecture:
     packages: tuple[str, ...]
     modules: tuple[str, ...]
     silent: tuple[str, ...] = ()
+    suite: str = ""
+    keeps_symbols: bool = False
 
     @property
     def faults(self) -> dict[str, Fault]:
@@ -97,6 +104,7 @@ ARCHITECTURES = {
     for each in (
         Architecture(
             "amd64",
+            architecture="amd64",
             flavour="amd64",
             arch="x86",
             cross="x86_64-linux-gnu-",
@@ -105,9 +113,11 @@ ARCHITECTURES = {
             packages=("qemu-system-x86", "gcc-x86-64-linux-gnu"),
             modules=("hilfault",),
             silent=("printk-flood",),
+            keeps_symbols=True,
         ),
         Architecture(
             "arm64",
+            architecture="arm64",
             flavour="arm64",
             arch="arm64",
             cross="aarch64-linux-gnu-",
@@ -116,6 +126,20 @@ ARCHITECTURES = {
             packages=("qemu-system-arm", "gcc-aarch64-linux-gnu"),
             modules=("hilfault", "shepherd"),
             silent=("division-by-zero", "printk-flood"),
+            keeps_symbols=True,
+        ),
+        Architecture(
+            "armhf_6_12",
+            architecture="armhf",
+            flavour="armmp",
+            arch="arm",
+            cross=tools.CROSS,
+            emulator=("qemu-system-arm", "-machine", "virt", "-cpu", "cortex-a15"),
+            console="ttyAMA0",
+            packages=("qemu-system-arm", "gcc-arm-linux-gnueabihf"),
+            modules=("hilfault", "shepherd"),
+            silent=("printk-flood",),
+            suite="bookworm-backports",
         ),
     )
 }
@@ -144,7 +168,16 @@ def build(architecture: Architecture, say: Callable[[str], None] = print) -> Bar
     folder = platformdirs.user_cache_path("pytest-shepherd-hil") / "recording" / architecture.name
     packages = folder / "packages"
     packages.mkdir(parents=True, exist_ok=True)
-    apt = Apt(folder / "apt", Wanted(architecture.name, architecture.flavour, static=(BUSYBOX,), dynamic=()))
+    sources = (SOURCE.format(suite=architecture.suite),) if architecture.suite else ()
+    wanted = Wanted(
+        architecture.architecture,
+        architecture.flavour,
+        static=(BUSYBOX,),
+        dynamic=(),
+        suite=architecture.suite,
+        sources=sources,
+    )
+    apt = Apt(folder / "apt", wanted)
     choice = apt.choose(say)
     say(f"{architecture.name}: kernel {choice.release}")
     apt.fetch(choice.packages, packages, lambda _: None)
@@ -157,10 +190,10 @@ def build(architecture: Architecture, say: Callable[[str], None] = print) -> Bar
                 kernel.unpack(path, unpacked)
             else:
                 tools.run(["dpkg-deb", "--extract", str(path), str(unpacked)])
-        sources = Sources().copied(Path(name))
+        ours = Sources().copied(Path(name))
         log = folder / "make.log"
         built = kernel.modules(
-            sources.module, unpacked, choice.release, log, arch=architecture.arch, cross=architecture.cross
+            ours.module, unpacked, choice.release, log, arch=architecture.arch, cross=architecture.cross
         )
         modules = {}
         for module in architecture.modules:
@@ -168,7 +201,7 @@ def build(architecture: Architecture, say: Callable[[str], None] = print) -> Bar
             shutil.copyfile(built[module], modules[module])
         result = BareBuild(folder / "kernel", folder / "initramfs", choice.release, modules)
         shutil.copyfile(unpacked / "boot" / f"vmlinuz-{choice.release}", result.kernel)
-        result.initramfs.write_bytes(_initramfs(architecture, result, sources, (unpacked / "bin/busybox").read_bytes()))
+        result.initramfs.write_bytes(_initramfs(architecture, result, ours, (unpacked / "bin/busybox").read_bytes()))
     return result
 
 

@@ -1,13 +1,13 @@
 """Records the library of kernel logs in ``tests/data/kernel`` from the virtual board, and from other machines.
 
-    python -m tests.virtual.record [--arch amd64|arm64] [NAME...]
+    python -m tests.virtual.record [--arch amd64|arm64|armhf_6_12] [NAME...]
 
 One log for each fault of ``faults.py``, as it came out of the UART, with what the judge has to say of it beside it; and
 the clean ones: ``cold-boot``, ``reload-loop`` and ``full-suite``. With names, only these are made anew.
 
 With ``--arch``, from a machine of ``bare.py`` instead; the names of its logs begin with the architecture. What the
 judge has to say of these is written by hand after reading them, and is left as it is here. The ``hilfault`` that they
-crashed in is kept with its debug information, as ``modules/ARCH-hilfault.ko.xz``: where that has changed, record all.
+crashed in is kept with its debug information, as ``modules/ARCH-hilfault.ko.xz``: after a change of it record all.
 """
 
 from __future__ import annotations
@@ -168,9 +168,10 @@ def record_other(architecture: bare.Architecture, names: list[str]) -> None:
     """Record from a machine that is not the virtual board."""
     built = bare.build(architecture, lambda line: print(line, flush=True))
     faults = architecture.faults
-    module = FOLDER / "modules" / f"{architecture.name}-hilfault.ko.xz"
-    module.parent.mkdir(exist_ok=True)
-    module.write_bytes(lzma.compress(built.modules["hilfault"].read_bytes(), preset=9 | lzma.PRESET_EXTREME))
+    if architecture.keeps_symbols:
+        module = FOLDER / "modules" / f"{architecture.name}-hilfault.ko.xz"
+        module.parent.mkdir(exist_ok=True)
+        module.write_bytes(lzma.compress(built.modules["hilfault"].read_bytes(), preset=9 | lzma.PRESET_EXTREME))
     for name in names:
         with bare.BareMachine.started(architecture, built) as machine:
             data = record_bare(machine, faults[name].commands) if name in faults else record_bare_boot(machine)

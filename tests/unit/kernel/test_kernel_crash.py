@@ -66,7 +66,11 @@ def test_the_fault_status_tells_read_write_and_execute() -> None:
     for code, access in (("5", "read"), ("805", "write"), ("80000005", "execute"), ("- BUG: 0", None)):
         text = f"Internal error: Oops{':' if access else ''} {code} [#1] PREEMPT SMP ARM"
         assert read(text).access == access
-    assert read("Internal error: Oops: 96000004 [#1] PREEMPT SMP").access is None
+    arm64 = (("96000004", "read"), ("0000000096000046", "write"), ("0000000086000005", "execute"), ("f2000800", None))
+    for code, access in arm64:
+        assert read(f"Internal error: Oops: {code} [#1] PREEMPT SMP").access == access
+    assert read("Oops: 0002 [#1] PREEMPT SMP").access is None
+    assert read("Oops: 96000004 [#1] PREEMPT SMP").access is None
 
 
 def test_a_stated_access_counts() -> None:

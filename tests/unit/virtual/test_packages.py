@@ -95,6 +95,28 @@ def test_another_machine_has_its_own_kernel_and_only_what_it_asks_for(
     ]
 
 
+def test_a_kernel_from_elsewhere_stands_beside_what_the_system_offers(
+    repository: Repository, tmp_path: Path, said: list[str]
+) -> None:
+    repository.add("busybox-static")
+    elsewhere = Repository(tmp_path / "elsewhere")
+    elsewhere.folder.mkdir()
+    for name, depends in (
+        ("linux-image-armmp", "linux-image-6.12-armmp"),
+        ("linux-image-6.12-armmp", ""),
+        ("linux-headers-6.12-armmp", ""),
+    ):
+        elsewhere.add(name, depends=depends)
+    sources = (f"deb [trusted=yes] file:{elsewhere.folder / 'packages'} ./",)
+    wanted = Wanted(static=("busybox-static",), dynamic=(), sources=sources)
+    choice = Apt(tmp_path / "apt", wanted).choose(said.append)
+    assert chosen(choice) == [
+        "busybox-static_1_armhf.deb",
+        "linux-headers-6.12-armmp_1_armhf.deb",
+        "linux-image-6.12-armmp_1_armhf.deb",
+    ]
+
+
 def test_what_is_chosen_can_be_fetched_once(repository: Repository, apt: Apt, packages: Path) -> None:
     repository.add_board(host())
     choice = apt.choose(print)

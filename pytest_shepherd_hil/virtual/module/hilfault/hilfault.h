@@ -2,7 +2,13 @@
 #ifndef HILFAULT_H
 #define HILFAULT_H
 
+#include <linux/mmzone.h>
 #include <linux/seq_file.h>
+
+/* Since Linux 6.8. */
+#ifdef MAX_PAGE_ORDER
+#define MAX_ORDER (MAX_PAGE_ORDER + 1)
+#endif
 
 /**
  * struct fault - something that goes wrong when its name is written to trigger

@@ -12,6 +12,7 @@
 #include <linux/module.h>
 #include <linux/platform_device.h>
 #include <linux/slab.h>
+#include <linux/version.h>
 
 #include "mem_interface.h"
 #include "msg_sys.h"
@@ -88,7 +89,7 @@ static int shepherd_drv_probe(struct platform_device *pdev)
  * With racy_exit the memory interface goes first, as it once did: a callback
  * that comes while the PRUs halt reads through a NULL pointer.
  */
-static int shepherd_drv_remove(struct platform_device *pdev)
+static void take_down(void)
 {
 	sysfs_interface_exit();
 	sync_pause();
@@ -100,8 +101,20 @@ static int shepherd_drv_remove(struct platform_device *pdev)
 	if (!racy_exit)
 		mem_interface_exit();
 	shutdown_prus();
+}
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
+static int shepherd_drv_remove(struct platform_device *pdev)
+{
+	take_down();
 	return 0;
 }
+#else
+static void shepherd_drv_remove(struct platform_device *pdev)
+{
+	take_down();
+}
+#endif
 
 static struct platform_driver shepherd_driver = {
 	.probe = shepherd_drv_probe,
@@ -118,11 +131,7 @@ static struct platform_device *add_device(void)
 	pdev = platform_device_alloc(DEVICE_NAME, PLATFORM_DEVID_NONE);
 	if (!pdev)
 		return ERR_PTR(-ENOMEM);
-	ret = driver_set_override(&pdev->dev, &pdev->driver_override,
-				  shepherd_driver.driver.name,
-				  strlen(shepherd_driver.driver.name));
-	if (!ret)
-		ret = platform_device_add(pdev);
+	ret = platform_device_add(pdev);
 	if (ret) {
 		platform_device_put(pdev);
 		return ERR_PTR(ret);
@@ -146,6 +155,9 @@ static int __init shepherd_driver_init(void)
 	ret = platform_driver_register(&shepherd_driver);
 	if (ret)
 		goto remove_device;
+	/* Their names differ. A probe that fails says so, and the module stays. */
+	if (device_driver_attach(&shepherd_driver.driver, &shepherd_device->dev))
+		pr_debug("not bound");
 	return 0;
 
 remove_device:
