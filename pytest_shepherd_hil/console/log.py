@@ -142,12 +142,12 @@ class ConsoleLog:
         """Record bytes that were read at host time ``time_ns`` (monotonic); returns the lines that they ended."""
         with self._lock:
             new: list[ConsoleLine] = []
-            for offset, raw in self._splitter.feed_at(chunk):
-                line = ConsoleLine(parse_line(raw, self._count), raw, time_ns, offset)
-                self._count += 1
+            for number, offset, raw in self._splitter.feed_at(chunk):
+                line = ConsoleLine(parse_line(raw, number), raw, time_ns, offset)
                 if line.kernel_time_s is not None:
                     self._kernel_time_s = line.kernel_time_s
                 new.append(line)
+            self._count = self._splitter.number
             self._size += len(chunk)
             self._last_ns = time_ns
             self._keep(new)
@@ -233,7 +233,10 @@ class ConsoleLog:
     def lines(self, since: int = 0, until: int | None = None) -> list[ConsoleLine]:
         """The lines numbered ``since`` to ``until`` (not included), as far as they are still in memory."""
         with self._lock:
-            oldest = self._count - len(self._lines)
+            oldest = self._lines[0].number if self._lines else self._count
+            if self._count - oldest != len(self._lines):  # pieces of a line have one number
+                last = self._count + 1 if until is None else until
+                return [line for line in self._lines if since <= line.number < last]
             start = max(since - oldest, 0)
             stop = len(self._lines) if until is None else min(max(until - oldest, 0), len(self._lines))
             if start < len(self._lines) - stop:

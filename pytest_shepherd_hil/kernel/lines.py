@@ -13,7 +13,6 @@ __all__ = [
     "may_embed",
     "parse_line",
     "split_embedded",
-    "split_prefix",
 ]
 
 MAX_LINE_BYTES = 64 * 1024
@@ -53,7 +52,7 @@ class Line(NamedTuple):
     """One line of a console. A tuple: it is made for every line, and nothing frozen is made faster."""
 
     number: int
-    """Counts from 0 in the console's log."""
+    """Counts from 0 in the console's log; the pieces of a line that is too long for one have the same."""
     text: str
     """As it came, decoded as UTF-8; undecodable bytes are U+FFFD."""
     message: str
@@ -139,21 +138,6 @@ def split_embedded(line: Line) -> tuple[Line, ...]:
     return (first, _line(line.number, line.text, message, match))
 
 
-def split_prefix(text: str) -> tuple[float | None, str]:
-    """Kernel time and message of a clean line that begins with its time; else None and nothing.
-
-    ``[  942.541300] `` as printk writes it is read without a pattern: this is for the many lines of a crash.
-    """
-    if text[13:15] == "] " and text[6] == "." and text[0] == "[" and text[7:13].isdecimal():
-        seconds = text[1:6].lstrip(" ")
-        if seconds.isdecimal():
-            return float(text[1:13]), text[15:].rstrip()
-    match = _PREFIX.match(text)
-    if match is None:
-        return None, ""
-    return float(match[2]), text[match.end() :].rstrip()
-
-
 class LineSplitter:
     """Cuts a stream of bytes into lines at LF; CRs before an LF belong to the line's end.
 
@@ -164,6 +148,8 @@ class LineSplitter:
         self._max = max_bytes
         self._pending = bytearray()
         self._start = 0
+        self.number = 0
+        """Of the line that comes next, or of which pieces have come: how many lines have ended."""
 
     @property
     def pending(self) -> bytes:
@@ -172,16 +158,20 @@ class LineSplitter:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The lines that ``chunk`` completes, without their ends."""
-        return [line for _, line in self.feed_at(chunk)]
+        return [line for _, _, line in self.feed_at(chunk)]
 
-    def feed_at(self, chunk: bytes) -> list[tuple[int, bytes]]:
-        """As :meth:`feed`, each line with the stream's offset of its first byte."""
-        lines: list[tuple[int, bytes]] = []
+    def feed_at(self, chunk: bytes) -> list[tuple[int, int, bytes]]:
+        """As :meth:`feed`, each with its number, from 0, and the stream's offset of its first byte.
+
+        The pieces of one line have one number.
+        """
+        lines: list[tuple[int, int, bytes]] = []
         *complete, rest = chunk.split(b"\n")
         for segment in complete:
             self._pending += segment
             self._cut(lines)
-            lines.append((self._start, bytes(self._pending).rstrip(b"\r")))
+            lines.append((self.number, self._start, bytes(self._pending).rstrip(b"\r")))
+            self.number += 1
             self._start += len(self._pending) + 1
             self._pending.clear()
         self._pending += rest
@@ -195,11 +185,13 @@ class LineSplitter:
         self._pending.clear()
         return rest
 
-    def _cut(self, lines: list[tuple[int, bytes]]) -> None:
+    def _cut(self, lines: list[tuple[int, int, bytes]]) -> None:
         pending, size = self._pending, self._max
         if len(pending) <= size:
             return
         count = (len(pending) - 1) // size
-        lines.extend((self._start + i * size, bytes(pending[i * size : (i + 1) * size])) for i in range(count))
+        lines.extend(
+            (self.number, self._start + i * size, bytes(pending[i * size : (i + 1) * size])) for i in range(count)
+        )
         self._start += count * size
         del pending[: count * size]
