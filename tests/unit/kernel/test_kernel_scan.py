@@ -88,7 +88,8 @@ def test_lines_are_counted_across_what_is_passed_over() -> None:
 def test_a_line_of_megabytes_is_one_line(size: int) -> None:
     data = b"x" * size + b"\n" + LOGS[0] + b"y" * size
     found = scan_bytes(data, RULES)
-    assert found == live(data) == last_words(scan_stream((data[i : i + 50_000] for i in range(0, len(data), 50_000))))
+    chunks = [data[i : i + 50_000] for i in range(0, len(data), 50_000)]
+    assert found == live(data) == last_words(scan_stream(chunks, RULES))
     assert found[0].first_line == 1
     assert data.split(b"\n")[found[0].first_line].decode() == found[0].lines[0]
 
