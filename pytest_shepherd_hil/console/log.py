@@ -99,7 +99,7 @@ class ConsoleLog:
         with self._lock:
             offset = self._splitter.start
             whole = self._splitter.take_whole(chunk)
-            pieces = self._splitter.feed_at(chunk) if whole is None else ()
+            pieces = [piece[1:] for piece in self._splitter.feed_at(chunk)] if whole is None else ()
             new = LineBlock(self._store.count, offset, whole or b"", time_ns, pieces)
             if new:
                 self._store.append(new)

@@ -153,13 +153,14 @@ class Detector:
         newest = timeline.newest
         if newest is None or not newest <= time_s <= newest + 1.0:
             return False
-        match, texts = self._gates[message[:KEY]]
+        beginning = message[:KEY]
+        match, texts = self._gates[beginning]
         if match is not None and match(message):
             return False
         for text in texts:
             if text in message:
                 return False
-        if ("]" in message and may_embed(message)) or (message[0] in MARKED and MARK.match(message)):
+        if ("]" in message and may_embed(message)) or (beginning in MARKED and MARK.match(message)):
             return False
         if self._preamble:
             self._preamble.clear()

@@ -13,7 +13,6 @@ __all__ = [
     "may_embed",
     "parse_line",
     "split_embedded",
-    "split_prefix",
 ]
 
 MAX_LINE_BYTES = 64 * 1024
@@ -68,7 +67,7 @@ class Line(NamedTuple):
     """One line of a console. A tuple: it is made for every line, and nothing frozen is made faster."""
 
     number: int
-    """Counts from 0 in the console's log."""
+    """Counts from 0 in the console's log; the pieces of a line that is too long for one have the same."""
     text: str
     """As it came, decoded as UTF-8; undecodable bytes are U+FFFD."""
     message: str
@@ -196,6 +195,8 @@ class LineSplitter:
         self._max = max_bytes
         self._pending = bytearray()
         self._start = 0
+        self.number = 0
+        """Of the line that comes next, or of which pieces have come: how many lines have ended."""
 
     @property
     def pending(self) -> bytes:
@@ -221,21 +222,26 @@ class LineSplitter:
             return b""
         lines = bytes(pending) + chunk[:end]
         self._start += len(lines)
+        self.number += lines.count(b"\n")
         pending[:] = chunk[end:]
         return lines
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The lines that ``chunk`` completes, without their ends."""
-        return [line for _, line in self.feed_at(chunk)]
+        return [line for _, _, line in self.feed_at(chunk)]
 
-    def feed_at(self, chunk: bytes) -> list[tuple[int, bytes]]:
-        """As :meth:`feed`, each line with the stream's offset of its first byte."""
-        lines: list[tuple[int, bytes]] = []
+    def feed_at(self, chunk: bytes) -> list[tuple[int, int, bytes]]:
+        """As :meth:`feed`, each with its number, from 0, and the stream's offset of its first byte.
+
+        The pieces of one line have one number.
+        """
+        lines: list[tuple[int, int, bytes]] = []
         *complete, rest = chunk.split(b"\n")
         for segment in complete:
             self._pending += segment
             self._cut(lines)
-            lines.append((self._start, bytes(self._pending).rstrip(b"\r")))
+            lines.append((self.number, self._start, bytes(self._pending).rstrip(b"\r")))
+            self.number += 1
             self._start += len(self._pending) + 1
             self._pending.clear()
         self._pending += rest
@@ -249,11 +255,13 @@ class LineSplitter:
         self._pending.clear()
         return rest
 
-    def _cut(self, lines: list[tuple[int, bytes]]) -> None:
+    def _cut(self, lines: list[tuple[int, int, bytes]]) -> None:
         pending, size = self._pending, self._max
         if len(pending) <= size:
             return
         count = (len(pending) - 1) // size
-        lines.extend((self._start + i * size, bytes(pending[i * size : (i + 1) * size])) for i in range(count))
+        lines.extend(
+            (self.number, self._start + i * size, bytes(pending[i * size : (i + 1) * size])) for i in range(count)
+        )
         self._start += count * size
         del pending[: count * size]

@@ -12,5 +12,6 @@ PREAMBLE = re.compile(CUT.pattern + r"|pgd = [0-9a-f]{8,16}$|\[[0-9a-f]{8,16}\] 
 REQUEST = re.compile(r"(?:reboot|kexec_core|sysrq): (?:Restarting system|Starting new kernel|Resetting)")
 """Somebody asks for a reboot."""
 MARK = re.compile(f"{PREAMBLE.pattern}|{REQUEST.pattern}")
-MARKED = frozenset("8-p[rks")
-"""How all of these begin."""
+_HEX = "0123456789abcdef"
+MARKED = frozenset({"8<-", "---", "pgd", "reb", "kex", "sys"} | {f"[{a}{b}" for a in _HEX for b in _HEX})
+"""How all of these begin: their first three characters."""

@@ -210,7 +210,7 @@ class Reading:
     def finish(self) -> None:
         """All lines have been read."""
         if self._register_lines:
-            found = _REGISTER.findall("\n".join(self._register_lines))
+            found: list[tuple[str, str]] = _REGISTER.findall("\n".join(self._register_lines))
             names = [name.lower() for name, _ in found]
             if len(set(names)) < len(names):  # the first word on each counts
                 first = {name: index for index, name in reversed([*enumerate(names)])}

@@ -168,7 +168,7 @@ class Report:
 
     def pass_plain(self, message: str, time_s: float | None) -> bool:
         """Pass over somebody else's line that says nothing else; False where :meth:`pass_over` is to be asked."""
-        if self.settling or self._foreign >= self._patience(time_s) or (message[0] in MARKED and MARK.match(message)):
+        if self.settling or self._foreign >= self._patience(time_s) or (message[:3] in MARKED and MARK.match(message)):
             return False
         self._foreign += 1
         return True

@@ -79,7 +79,7 @@ class Scanner:
         if len(rest) >= _BLOCK:  # a line of megabytes is handed on in pieces
             whole = (len(rest) - 1) // MAX_LINE_BYTES * MAX_LINE_BYTES
             for start in range(0, whole, MAX_LINE_BYTES):
-                found += self._line(rest[start : start + MAX_LINE_BYTES])
+                found += self._piece(rest[start : start + MAX_LINE_BYTES])
             rest = rest[whole:]
         self._rest, self._size = [rest], len(rest)
         return found
@@ -106,7 +106,8 @@ class Scanner:
         for stop, length in self._long_lines(data):
             found += self._lines(data[start:stop])
             for piece in range(stop, stop + length, MAX_LINE_BYTES):
-                found += self._line(data[piece : min(piece + MAX_LINE_BYTES, stop + length)].rstrip(b"\r"))
+                found += self._piece(data[piece : min(piece + MAX_LINE_BYTES, stop + length)].rstrip(b"\r"))
+            self.lines += 1
             start = stop + length + 1
         return found + self._lines(data[start:])
 
@@ -232,9 +233,13 @@ class Scanner:
         return len(segment)
 
     def _line(self, raw: bytes) -> list[Incident]:
-        found = self._detector.feed(parse_line(raw, self.lines))
+        found = self._piece(raw)
         self.lines += 1
         return found
+
+    def _piece(self, raw: bytes) -> list[Incident]:
+        """Judge a piece of a line that is too long for one; all of them have the line's number."""
+        return self._detector.feed(parse_line(raw, self.lines))
 
 
 def _split(data: bytes) -> list[bytes]:

@@ -79,10 +79,12 @@ def judge_lines(lines: Iterable[bytes], detector: Detector | None = None, first:
 
 def judge_chunks(chunks: Iterable[bytes]) -> list[Incident]:
     """The same for a stream in chunks."""
-    splitter = LineSplitter()
-    lines = [line for chunk in chunks for line in splitter.feed(chunk)]
-    rest = splitter.take_pending()
-    return judge_lines([*lines, rest] if rest else lines)
+    splitter, detector = LineSplitter(), Detector(RULES)
+    pieces = [(number, raw) for chunk in chunks for number, _, raw in splitter.feed_at(chunk)]
+    if rest := splitter.take_pending():
+        pieces.append((splitter.number, rest))
+    out = [incident for number, raw in pieces for incident in detector.feed(parse_line(raw, number))]
+    return out + detector.flush()
 
 
 def judge(text: str) -> list[Incident]:

@@ -96,9 +96,26 @@ def test_lines_are_counted_across_what_is_passed_over() -> None:
 @pytest.mark.parametrize(
     "size", [MAX_LINE_BYTES - 1, MAX_LINE_BYTES, MAX_LINE_BYTES + 1, 3 * MAX_LINE_BYTES, 3_000_000]
 )
-def test_a_line_of_megabytes_counts_as_its_pieces(size: int) -> None:
+def test_a_line_of_megabytes_is_one_line(size: int) -> None:
     data = b"x" * size + b"\n" + LOGS[0] + b"y" * size
-    assert scan_bytes(data, RULES) == live(data)
+    found = scan_bytes(data, RULES)
+    chunks = [data[i : i + 50_000] for i in range(0, len(data), 50_000)]
+    assert found == live(data) == last_words(scan_stream(chunks, RULES))
+    assert found[0].first_line == 1
+    assert data.split(b"\n")[found[0].first_line].decode() == found[0].lines[0]
+
+
+def test_line_numbers_are_those_of_the_file_after_overlong_lines_too() -> None:
+    long = b"z" * (2 * MAX_LINE_BYTES + 5) + b"\n"
+    data = long + healthy(30_000) + long + LOGS[1] + long + b"\r\n" + LOGS[3].replace(b"  100.", b" 9100.")
+    lines = data.split(b"\n")
+    found = scan_bytes(data, RULES)
+    assert found == live(data)
+    assert [lines[incident.first_line].decode() for incident in found] == [incident.lines[0] for incident in found]
+    scanner = Scanner(RULES)
+    scanner.feed(data)
+    scanner.finish()
+    assert scanner.lines == data.count(b"\n")
 
 
 def test_texts_hidden_by_control_characters_are_found() -> None:
