@@ -11,7 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING
 from unittest import mock
 
-from pytest_shepherd_hil.kernel import report, scan
+from pytest_shepherd_hil.kernel import report, rows, scan
 from pytest_shepherd_hil.kernel.detector import Detector
 from pytest_shepherd_hil.kernel.incident import Incident, Severity
 from pytest_shepherd_hil.kernel.lines import LineSplitter, parse_line
@@ -27,7 +27,7 @@ RULES = load_rules()
 _IDS = {rule.id for rule in RULES}
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """What a terminal acts on. A tab is left in: the kernel writes some, and they are shown as they are."""
-_MAX_TITLE = 4 * report.MAX_LINE_CHARS
+_MAX_TITLE = 4 * rows.MAX_LINE_CHARS
 
 
 def pieces(data: bytes, cuts: Iterable[int]) -> list[bytes]:
@@ -104,7 +104,7 @@ def check_incident(incident: Incident, lines: int) -> None:
         assert len(text) <= _MAX_TITLE, f"{name} has {len(text)} characters"
     assert not (incident.open and incident.complete)
     assert 1 <= len(incident.lines) <= report.MAX_LINES
-    assert all(len(line) <= report.MAX_LINE_CHARS for line in incident.lines)
+    assert all(len(line) <= rows.MAX_LINE_CHARS for line in incident.lines)
     assert len(incident.consequences) <= report.MAX_CONSEQUENCES + 1, "and that the board has rebooted"
     assert len(incident.hints) <= 32
     if (crash := incident.crash) is not None:
