@@ -171,7 +171,7 @@ def test_time_out_by_signal_fails_the_test_and_the_run_goes_on(suite: Suite) -> 
     result = suite.run(
         """
         import pytest, time
-        @pytest.mark.timeout(2)
+        @pytest.mark.timeout(2, func_only=True)
         def test_hangs(shell): shell.run("sleep 60", timeout_s=60)
         def test_next(shell): shell.run("true")
         """
