@@ -48,6 +48,7 @@ class Guard:
         self._lock = threading.RLock()
         self._incidents: dict[int, Incident] = {}
         self._order: dict[int, int] = {}
+        self._first_seen_s: dict[int, float | None] = {}
         self._windows: list[Window] = []
         self._own_ids = 0
         self._harmful: set[int] = set()
@@ -57,6 +58,7 @@ class Guard:
         self._owners: dict[int, Window | None] = {}
         self._boot = 0
         self._looked = 0
+        self._healed_line = 0
         self._newest_s: float | None = None
 
     def begin(self, test: str, expectations: Sequence[Expectation], began_s: float | None = None) -> Window:
@@ -146,13 +148,18 @@ class Guard:
 
     def _is_replay(self, incident: Incident) -> bool:
         """Whether somebody shows a log of another boot, whose times are still to come in this one."""
-        now = self._kernel_now()
-        if now is None or incident.id in self._incidents or incident.kernel_time_s is None:
+        if incident.id in self._incidents or incident.kernel_time_s is None:
+            return False
+        if incident.id not in self._first_seen_s:  # later the board may have been restarted
+            now = self._kernel_now()
+            self._first_seen_s[incident.id] = now[1] if now is not None else None
+        seen_s = self._first_seen_s[incident.id]
+        if seen_s is None:
             return False
         lines = self._log.lines(max(incident.first_line - self.LINES_BEFORE, 0), incident.first_line)
         before = [line.kernel_time_s for line in lines if line.kernel_time_s is not None]
         # what has only begun and looks like it is looked at again when more of it has come
-        return is_of_another_boot(incident, [incident.kernel_time_s] * 3 if incident.open else before, now[1])
+        return is_of_another_boot(incident, [incident.kernel_time_s] * 3 if incident.open else before, seen_s)
 
     def _owner(self, incident: Incident) -> Window | None:
         """Whose it is, decided once: when it is first seen."""
@@ -193,12 +200,13 @@ class Guard:
         """The board is being restarted: what has happened so far harms it no more."""
         with self._lock:
             self._harm = None
+            self._healed_line = self._log.count
             self._new_boot()
             for window in self._windows[-1:]:
                 window.healed |= window.incidents
 
     def _note_harm(self, incident: Incident) -> None:
-        if incident.severity is not Severity.FAIL:
+        if incident.severity is not Severity.FAIL or (incident.id > 0 and incident.first_line < self._healed_line):
             return
         if incident.id not in self._harmful or (self._harm is not None and self._harm.id == incident.id):
             self._harmful.add(incident.id)

@@ -171,7 +171,7 @@ def test_time_out_by_signal_fails_the_test_and_the_run_goes_on(suite: Suite) -> 
     result = suite.run(
         """
         import pytest, time
-        @pytest.mark.timeout(8)
+        @pytest.mark.timeout(8, func_only=True)
         def test_hangs(shell): shell.run("sleep 500", timeout_s=500)
         def test_next(shell): shell.run("true")
         """

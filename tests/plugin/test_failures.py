@@ -246,7 +246,7 @@ def test_console_that_is_unplugged_fails_the_test_that_runs(suite: Suite) -> Non
         """
         import threading, time
         def test_unplugged(board):
-            threading.Timer(2, board.hardware.plug_uart).start()
+            threading.Timer(6, board.hardware.plug_uart).start()
             board.hardware.unplug_uart()
             time.sleep(500)
         """,

@@ -297,6 +297,25 @@ def test_a_board_is_harmed_by_the_newest_failure_until_it_is_healed() -> None:
     assert record.guard.harm is not None
 
 
+def test_a_log_of_another_boot_harms_nobody_also_where_it_ends_during_a_restart() -> None:
+    record = Record()
+    clock: list[tuple[float, float] | None] = [(9.9, 10.0)]
+    guard = Guard(record.log, stop_test=lambda _: None, board_died=lambda _: None, kernel_now=lambda: clock[0])
+    window = guard.begin("t", [])
+    lines = tuple(f"[{942.5 + number / 10:12.6f}] of an old Oops" for number in range(4))
+    guard.on_incident(incident(1, kernel_time_s=942.5, lines=lines[:1], open=True))
+    record.lines(4)
+    guard.healed()
+    clock[0] = None
+    guard.on_incident(incident(1, kernel_time_s=942.5, lines=lines))
+    assert guard.harm is None
+    assert guard.incidents(window) == []
+    guard.on_incident(incident(2, kernel_time_s=None, line=2))  # begun before the restart, told after it
+    assert guard.harm is None
+    guard.on_incident(incident(3, kernel_time_s=None, line=4))
+    assert guard.harm is not None
+
+
 def test_a_fatal_stray_kills_the_board() -> None:
     record = Record()
     record.guard.on_incident(incident(1, fatal=True))
