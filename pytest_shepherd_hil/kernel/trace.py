@@ -82,8 +82,8 @@ def _read_frame(item: _Pushed) -> Frame | None:
         return item
     message, context = item
     if not isinstance(message, str):
-        _, _, function, offset, size, module, _ = message
-        return Frame(function, int(offset, 16), int(size, 16), module or None, None, context)
+        row = message
+        return Frame(row[2], int(row[3], 16), int(row[4], 16), row[5] or None, None, context)
     match = _FRAME.match(message)
     if match is None:
         return None
