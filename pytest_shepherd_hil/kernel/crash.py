@@ -17,6 +17,11 @@ _MAX_LINES = 1500
 _MAX_CHARS = 1024
 _MUTE = frozenset({"guess", "text"})
 """Shapes of which nothing is read."""
+_OF_A_CRASH = frozenset({"pc", "modules", "code", "process", "fault", "pgd", "access", "endtrace", "section", "lr"})
+"""Shapes that a mere trace of the stack does not have."""
+_BESIDES = frozenset({"cpu", "registers", "number"})
+_TRACE_FRAMES = 2
+_SHAPES_OF_A_CRASH = 3
 _TRACED = frozenset({"frame", "guess", "arm"})
 _FLAGGED = frozenset({"endtrace", "number", "panic", "reboot"})
 _PANIC = re.compile(r"(?P<end>---\[ end )?Kernel panic - not syncing:? {0,2}(?P<reason>.{0,300}?)(?: \]---)?$")
@@ -79,6 +84,17 @@ class CrashReader:
             self.panic_ended = self.panic_ended or match["end"] is not None
         elif shape == "reboot":
             self.panic_ended = self.panic_ended or self.panic_reason is not None
+
+    @property
+    def shows_a_crash(self) -> bool:
+        """Whether these lines are of a crash, whatever began them, and not of a trace that somebody asked for."""
+        if any("should_fail" in message or "__handle_sysrq" in message for _, message in self._lines):
+            return False
+        shapes = {shape for shape, _ in self._lines}
+        traced = sum(shape in ("frame", "arm") for shape, _ in self._lines) >= _TRACE_FRAMES
+        return (self.ended and len(shapes) > 1) or (
+            bool(shapes & _OF_A_CRASH) and (traced or len(shapes & (_OF_A_CRASH | _BESIDES)) >= _SHAPES_OF_A_CRASH)
+        )
 
     def reading(self) -> Reading:
         """What the lines so far say."""

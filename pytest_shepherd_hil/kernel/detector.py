@@ -35,8 +35,15 @@ _MAX_ASIDE = 4
 _MAX_ASIDE_LINES = 200
 """So many lines after its last one, a report that had been put aside is over."""
 _REQUEST = re.compile(r"(?:reboot|kexec_core|sysrq): (?:Restarting system|Starting new kernel|Resetting)")
-_SPECIAL_FIRSTS = frozenset("8-p[rks")
-_SPECIAL = re.compile(f"{_PREAMBLE.pattern}|{_REQUEST.pattern}")
+# A trace that follows one of these is no crash's.
+_ASKED_FOR = re.compile(
+    r"FAULT_INJECTION: forcing|[Ss]ys[Rr]q ?: (?:Show|HELP)|potentially unexpected fatal signal|.{1,32}\[\d{1,10}\]:? "
+    r"(?:segfault|unhandled|general protection|trap|bad frame)"
+)
+_ASKED_FOR_S = 5.0
+_ASKED_FOR_LINES = 100
+_SPECIAL_FIRSTS = frozenset("8-p[rksFS")
+_SPECIAL = re.compile(f"{_PREAMBLE.pattern}|{_REQUEST.pattern}|FAULT_INJECTION: |[Ss]ys[Rr]q ?: |potentially unexp")
 _SHOWS_A_LOG = re.compile(r"[$#>] .{0,200}\b(?:dmesg|journalctl|\w{0,20}log|messages|kmsg)\b")
 
 _BANNERS = ("spl", "uboot", "start", "linux", "version")
@@ -68,6 +75,7 @@ class Detector:
         self._unfinished = unfinished
         self._calm = False
         self._count = 0
+        self._unfounded: set[int] = set()
         self._report: Report | None = None
         self._boot_expected = False
         self._begin(_BOOTED)
@@ -79,6 +87,7 @@ class Detector:
         self._seen_kernel = False
         self._fatal: Incident | None = None
         self._last: Report | None = None
+        self._asked_for: Line | None = None
         self._crashes = 0
         self._cma_failures = 0
         self._preamble: list[Line] = []
@@ -135,7 +144,24 @@ class Detector:
             or self._timeline.replaying
             or self._boot_stage != _BOOTED
         )
-        return found
+        return self._founded(found)
+
+    def _founded(self, found: list[Incident]) -> list[Incident]:
+        """Without what had been begun by a line from the middle of a report and turned out to be none."""
+        if not self._unfounded:
+            return found
+        return [incident for incident in found if incident.id not in self._unfounded]
+
+    def _may_be_remains(self, line: Line) -> bool:
+        """Whether a line from the middle of a report can be all that is left of its beginning."""
+        if self.pending or (self._last is not None and self._follows(self._last, line)):
+            return False
+        asked = self._asked_for
+        if asked is None or line.number - asked.number > _ASKED_FOR_LINES:
+            return True
+        if line.kernel_time_s is None or asked.kernel_time_s is None:
+            return False
+        return line.kernel_time_s - asked.kernel_time_s > _ASKED_FOR_S
 
     def take_run(self, number: int, lines: list[str], start: int) -> int:
         """Judge lines of the open report that no rule matches, without making a :class:`Line` of each.
@@ -196,7 +222,7 @@ class Detector:
         if self._timeline.pass_time(time_s) and self._fatal is None:
             self._seen_kernel, self._boot_stage = True, _BOOTED
             self._preamble.clear()
-        return found
+        return self._founded(found)
 
     def flush(self) -> list[Incident]:
         """Close what is open as it stands: the console has been silent for a while, or the log is at its end."""
@@ -208,7 +234,7 @@ class Detector:
             found.append(incident)
         if found:
             self._calm = False
-        return sorted(found, key=lambda incident: incident.id)
+        return self._founded(sorted(found, key=lambda incident: incident.id))
 
     # --- is it news?
 
@@ -220,6 +246,8 @@ class Detector:
             # ``cat /proc/version`` says the same as the kernel, but not at its first second.
             if _BANNERS[stage] != "version" or (line.kernel_time_s is not None and line.kernel_time_s < 1):
                 return self._banner(line, hit, stage)
+            hit = None
+        if hit is not None and hit.rule.remains and not self._may_be_remains(line):
             hit = None
         found: list[Incident] = []
         if self._timeline.is_back(line.kernel_time_s) and (self._fatal is not None or self._boot_expected):
@@ -267,6 +295,8 @@ class Detector:
     def _booted(self, message: str, line: Line | None = None, hit: Hit | None = None) -> list[Incident]:
         """The board has started again; whose doing is it?"""
         expected, self._boot_expected = self._boot_expected, False
+        if self._report is not None and self._report.unfounded:
+            self._close(self._report)
         if self.pending:
             *others, report = (*self._others.values(), *([self._report] if self._report else []))
             report.rebooted = None if expected else f"the board rebooted: {message}"
@@ -298,6 +328,8 @@ class Detector:
                 self._preamble.clear()
             elif len(self._preamble) < _MAX_PREAMBLE:
                 self._preamble.append(line)
+            if _ASKED_FOR.match(line.message):
+                self._asked_for = line
             if _REQUEST.match(line.message):
                 self._request = line.message[:MAX_LINE_CHARS]
             return found
@@ -367,13 +399,15 @@ class Detector:
             number = self._count if cause is None else cause.id
             report = Report(number, hit, line, tuple(self._preamble), self._crashes)
             report.cause = cause
-            self._crashes += hit.rule.report == "oops"
+            self._crashes += hit.rule.report == "oops" and not hit.rule.remains
         if self._report is not None and self._report.caller is not None:
             self._others[self._report.caller] = self._report
         self._report = report
         if report.finished:
             return [self._close(report)]
-        return [report.incident(is_open=True)] if report.cause is None and self._unfinished else []
+        if report.cause is not None or not self._unfinished or hit.rule.remains:
+            return []
+        return [report.incident(is_open=True)]
 
     def _follows(self, report: Report, line: Line) -> bool:
         """Whether a line comes soon enough after a report to be of it."""
@@ -386,6 +420,10 @@ class Detector:
         if report is self._report:
             self._report = self._others.popitem()[1] if self._others else None
         incident = report.incident(is_open=False)
+        if report.unfounded:
+            self._last = None
+            self._unfounded.add(incident.id)
+            return incident
         if incident.fatal:
             self._fatal = incident
         self._causes.remember(incident, report.last_time)
