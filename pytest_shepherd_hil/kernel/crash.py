@@ -17,9 +17,19 @@ _MAX_LINES = 1500
 _MAX_CHARS = 1024
 _MUTE = frozenset({"guess", "text"})
 """Shapes of which nothing is read."""
-_OF_A_CRASH = frozenset({"pc", "modules", "code", "process", "fault", "pgd", "access", "endtrace", "section", "lr"})
+_OF_A_CRASH = frozenset({"pc", "modules", "process", "fault", "pgd", "access", "endtrace", "section", "lr"})
 """Shapes that a mere trace of the stack does not have."""
-_BESIDES = frozenset({"cpu", "registers", "number"})
+# Functions that only run where the kernel reports a fault of its own; a mere trace of the stack has none of them.
+_REPORTERS = re.compile(
+    r"\b(?:__asan_\w+|\w*k[acm]san_\w*report\w*|kasan_object_err|kfence_report_\w+|\w*ubsan_\w+|\w*panic|__?warn|warn_slowpath_\w+|"
+    r"report_bug|do_(?:error_trap|invalid_op|trap|undefinstr|DataAbort|PrefetchAbort|page_fault|mem_abort)|bad_area\w*|no_context|"
+    r"page_fault\w*|(?:asm_)?exc_(?:page_fault|general_protection|invalid_op|int3|divide_error)|general_protection|invalid_op|"
+    r"oops_\w+|die|__dabt_svc|__und_svc|el1_(?:da|ia|sync|abort|dbg|undef)|el1h_64_sync\w*|do_trap_\w+|"
+    r"spin_(?:dump|bug)|rwlock_bug|debug_check_no_\w+|__schedule_bug|___?might_\w+|lockdep_rcu_\w+|print_\w*(?:bug|cycle|deadlock)\w*|"
+    r"register_lock_class|check_preemption_disabled|debug_print_object|bad_page|__stack_chk_fail|usercopy_\w+|"
+    r"refcount_warn_\w+|__report_bad_irq|warn_alloc|oom_kill_process|slab_(?:err|bug)|object_err|print_address_description)\b"
+)
+_BESIDES = frozenset({"cpu", "registers", "code", "number"})
 _TRACE_FRAMES = 2
 _SHAPES_OF_A_CRASH = 3
 _TRACED = frozenset({"frame", "guess", "arm"})
@@ -91,6 +101,8 @@ class CrashReader:
         if any("should_fail" in message or "__handle_sysrq" in message for _, message in self._lines):
             return False
         shapes = {shape for shape, _ in self._lines}
+        if any(shape in ("frame", "arm") and _REPORTERS.search(message) for shape, message in self._lines):
+            return True
         traced = sum(shape in ("frame", "arm") for shape, _ in self._lines) >= _TRACE_FRAMES
         return (self.ended and len(shapes) > 1) or (
             bool(shapes & _OF_A_CRASH) and (traced or len(shapes & (_OF_A_CRASH | _BESIDES)) >= _SHAPES_OF_A_CRASH)

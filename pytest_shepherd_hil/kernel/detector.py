@@ -50,6 +50,8 @@ _BANNERS = ("spl", "uboot", "start", "linux", "version")
 """The banners of one boot, in their order: groups of the rule ``boot``."""
 _KERNEL_BANNER = _BANNERS.index("linux")
 _BOOTED = len(_BANNERS)
+_YOUNG_S = 1.0
+"""A kernel whose time has not come this far has not booted again: one of its first lines was damaged, or came twice."""
 
 
 class Detector:
@@ -286,6 +288,9 @@ class Detector:
         if stage > self._boot_stage:
             self._boot_stage = stage
             self._timeline.live(line.kernel_time_s)
+            return []
+        young = self._timeline.newest is not None and self._timeline.newest < _YOUNG_S
+        if young and stage >= _KERNEL_BANNER and self._fatal is None and not self.pending:
             return []
         found = self._booted(line.message[:MAX_LINE_CHARS], line, hit)
         self._begin(stage)
