@@ -301,7 +301,7 @@ class Report:
             return "its first lines are lost"
         address = crash.address
         what = self.reader.reading().what
-        if address is not None and address < NULL_PAGE and (what is None or "domain fault" in what or "page" in what):
+        if address is not None and address < NULL_PAGE and (what is None or "domain fault" in what or "pag" in what):
             return "NULL pointer dereference"
         if what is not None:
             return what

@@ -66,7 +66,8 @@ def test_the_fault_status_tells_read_write_and_execute() -> None:
     for code, access in (("5", "read"), ("805", "write"), ("80000005", "execute"), ("- BUG: 0", None)):
         text = f"Internal error: Oops{':' if access else ''} {code} [#1] PREEMPT SMP ARM"
         assert read(text).access == access
-    assert read("Internal error: Oops: 96000004 [#1] PREEMPT SMP").access is None
+    for code, access in (("96000004", "read"), ("0000000096000044", "write"), ("86000004", "execute"), ("5", None)):
+        assert read(f"Internal error: Oops: {code} [#1] PREEMPT SMP").access == access
 
 
 def test_a_stated_access_counts() -> None:
