@@ -104,7 +104,7 @@ class CrashReader:
         if any(shape in ("frame", "arm") and _REPORTERS.search(message) for shape, message in self._lines):
             return True
         traced = sum(shape in ("frame", "arm") for shape, _ in self._lines) >= _TRACE_FRAMES
-        return (self.ended and len(shapes) > 1) or (
+        return self.ended or (
             bool(shapes & _OF_A_CRASH) and (traced or len(shapes & (_OF_A_CRASH | _BESIDES)) >= _SHAPES_OF_A_CRASH)
         )
 

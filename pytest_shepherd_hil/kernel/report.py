@@ -247,7 +247,7 @@ class Report:
             kind=self.rule.kind,
             severity=self.rule.severity,
             title=self._headline(crash, guilty, what, is_open=is_open),
-            signature=" ".join(part for part in (self.rule.kind, *place, normalised(what)) if part),
+            signature=" ".join(part for part in (self.rule.kind, *place, self._unnamed(what, crash)) if part),
             first_line=self.first_line,
             last_line=self.last_line,
             kernel_time_s=self.first_time,
@@ -292,6 +292,12 @@ class Report:
         return next(
             (frame.module for frame in self.reader.reading().frames(self.rule.kind) if frame.function == function), None
         )
+
+    def _unnamed(self, what: str, crash: Crash) -> str:
+        """What happened without its numbers and without the process: which one it hit is chance."""
+        for comm in {self._groups.get("comm"), crash.comm} - {None, ""}:
+            what = re.sub(rf"(?<![\w-]){re.escape(comm or '')}(?![\w-])", "#", what)
+        return normalised(what)
 
     def _what(self, crash: Crash) -> str:
         """What happened, without where: ``NULL pointer dereference``."""
