@@ -74,6 +74,7 @@ class Detector:
         """``unfinished``: give out an incident at its first line already, and again when it is complete."""
         self._rules = load_rules() if rules is None else rules
         self._gates = self._rules.gates
+        self._in_reports = self._rules.in_reports
         self._unfinished = unfinished
         self._calm = False
         self._count = 0
@@ -156,7 +157,7 @@ class Detector:
 
     def _may_be_remains(self, line: Line) -> bool:
         """Whether a line from the middle of a report can be all that is left of its beginning."""
-        if self.pending or (self._last is not None and self._follows(self._last, line)):
+        if self._last is not None and self._follows(self._last, line):
             return False
         asked = self._asked_for
         if asked is None or line.number - asked.number > _ASKED_FOR_LINES:
@@ -201,7 +202,7 @@ class Detector:
         newest = timeline.newest
         if newest is None or not newest <= time_s <= newest + 1.0 or ("]" in message and may_embed(message)):
             return False
-        if self._rules.may_match(message):
+        if self._in_reports.may_match(message):
             return False
         report = self._report
         if report is None or report.settling or self._others:
@@ -241,7 +242,7 @@ class Detector:
     # --- is it news?
 
     def _judge(self, line: Line) -> list[Incident]:
-        hit = self._rules.match(line.message)
+        hit = (self._in_reports if self.pending else self._rules).match(line.message)
         if hit is not None and hit.rule.report == "boot":
             name = hit.match.lastgroup
             stage = _BANNERS.index(name) if name in _BANNERS else _KERNEL_BANNER

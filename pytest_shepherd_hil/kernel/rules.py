@@ -137,6 +137,8 @@ class Rules:
     gates: Gates
     """For its first two characters, what tells a message that no rule matches."""
     _texts: tuple[str, ...] = ()
+    _others: Rules | None = None
+    """The rules without ``remains``, where some have that."""
 
     @classmethod
     def of(cls, rules: tuple[Rule, ...]) -> Rules:
@@ -148,12 +150,19 @@ class Rules:
         }
         known = {char: some for char, some in by_first.items() if some}
         named = {text for rule in rules for text in rule.contains} if all(rule.contains for rule in rules) else set()
-        return cls(rules, known, Gates(rules), tuple(sorted(named)))
+        others = tuple(rule for rule in rules if not rule.remains)
+        within = cls.of(others) if len(others) < len(rules) else None
+        return cls(rules, known, Gates(rules), tuple(sorted(named)), within)
 
     @property
     def texts(self) -> tuple[str, ...]:
         """Texts of which each line that a rule matches has one; empty where some rule names none."""
         return self._texts
+
+    @property
+    def in_reports(self) -> Rules:
+        """Those that count while a report is open: without ``remains``."""
+        return self._others or self
 
     def __iter__(self) -> Iterator[Rule]:
         return iter(self.rules)

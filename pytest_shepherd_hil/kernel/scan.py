@@ -57,6 +57,7 @@ class Scanner:
         self._rules = load_rules() if rules is None else rules
         self._detector = Detector(self._rules, unfinished=False)
         self._prefilter = Prefilter.of(self._rules)
+        self._in_reports = Prefilter.of(self._rules.in_reports)
         self._rest: list[bytes] = []
         self._size = 0
         self.lines = 0
@@ -130,6 +131,7 @@ class Scanner:
             self._judge_all(data, found)
             return found
         position = looked_at = 0
+        in_reports: Sequence[int] | None = None
         for candidate in candidates:
             if candidate < looked_at:
                 continue
@@ -138,7 +140,8 @@ class Scanner:
             if not self._may_be_news(data[start:looked_at]):
                 continue
             self._pass_over(data, position, start, found)
-            position = looked_at = self._judge(data, start, found, candidates)
+            in_reports = self._in_reports.candidates(data) if in_reports is None else in_reports
+            position = looked_at = self._judge(data, start, found, in_reports)
         self._pass_over(data, position, len(data), found)
         return found
 
