@@ -10,6 +10,8 @@ from pytest_shepherd_hil.kernel.reading import READERS, Reading
 from pytest_shepherd_hil.kernel.shapes import shape_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pytest_shepherd_hil.kernel.reading import Read
     from pytest_shepherd_hil.kernel.rows import Row
 
@@ -21,7 +23,23 @@ NULL_PAGE = 4096
 _MAX_LINES = 1500
 _MAX_CHARS = 1024
 _MAX_READ = 2048
+_OF_A_CRASH = frozenset({"pc", "modules", "process", "fault", "pgd", "access", "endtrace", "section", "lr"})
+"""Shapes that a mere trace of the stack does not have."""
+# Functions that only run where the kernel reports a fault of its own; a mere trace of the stack has none of them.
+_REPORTERS = re.compile(
+    r"\b(?:__asan_\w+|\w*k[acm]san_\w*report\w*|kasan_object_err|kfence_report_\w+|\w*ubsan_\w+|\w*panic|__?warn|warn_slowpath_\w+|"
+    r"report_bug|do_(?:error_trap|invalid_op|trap|undefinstr|DataAbort|PrefetchAbort|page_fault|mem_abort)|bad_area\w*|no_context|"
+    r"page_fault\w*|(?:asm_)?exc_(?:page_fault|general_protection|invalid_op|int3|divide_error)|general_protection|invalid_op|"
+    r"oops_\w+|die|__dabt_svc|__und_svc|el1_(?:da|ia|sync|abort|dbg|undef)|el1h_64_sync\w*|do_trap_\w+|"
+    r"spin_(?:dump|bug)|rwlock_bug|debug_check_no_\w+|__schedule_bug|___?might_\w+|lockdep_rcu_\w+|print_\w*(?:bug|cycle|deadlock)\w*|"
+    r"register_lock_class|check_preemption_disabled|debug_print_object|bad_page|__stack_chk_fail|usercopy_\w+|"
+    r"refcount_warn_\w+|__report_bad_irq|warn_alloc|oom_kill_process|slab_(?:err|bug)|object_err|print_address_description)\b"
+)
+_BESIDES = frozenset({"cpu", "registers", "code", "number"})
+_TRACE_FRAMES = 2
+_SHAPES_OF_A_CRASH = 3
 _TRACED = frozenset({"frame", "guess", "arm"})
+_FRAMES = frozenset({READERS["frame"], READERS["arm"]})
 FLAGGED = frozenset({"endtrace", "number", "panic", "reboot"})
 """Shapes of lines that change how far the report has come."""
 _PANIC = re.compile(r"(?P<end>---\[ end )?Kernel panic - not syncing:? {0,2}(?P<reason>.{0,300}?)(?: \]---)?$")
@@ -44,6 +62,7 @@ class CrashReader:
         """It has shown its ``[#1]``."""
         self.traced = False
         """It has shown a frame."""
+        self._shapes: set[str] = set()
         self._said: list[tuple[Read, str] | list[Row]] = []
         self._count = 0
         self._read: tuple[int, Reading] | None = None
@@ -70,6 +89,7 @@ class CrashReader:
         """Take one message of a known shape, for what it says."""
         if shape in _TRACED:
             self.traced = True
+        self._shapes.add(shape)
         reader = READERS.get(shape)
         if reader is not None and self._count < _MAX_LINES:
             self._said.append((reader, message[:_MAX_READ]))
@@ -96,6 +116,27 @@ class CrashReader:
             self.panic_ended = self.panic_ended or match["end"] is not None
         elif shape == "reboot":
             self.panic_ended = self.panic_ended or self.panic_reason is not None
+
+    @property
+    def shows_a_crash(self) -> bool:
+        """Whether these lines are of a crash, whatever began them, and not of a trace that somebody asked for."""
+        if any("should_fail" in text or "__handle_sysrq" in text for text in self._texts()):
+            return False
+        frames = [*self._texts(_FRAMES)]
+        if any(_REPORTERS.search(text) for text in frames):
+            return True
+        shapes, traced = self._shapes, len(frames) >= _TRACE_FRAMES
+        return self.ended or (
+            bool(shapes & _OF_A_CRASH) and (traced or len(shapes & (_OF_A_CRASH | _BESIDES)) >= _SHAPES_OF_A_CRASH)
+        )
+
+    def _texts(self, readers: frozenset[Read] | None = None) -> Iterator[str]:
+        """What has been taken, of ordinary frames only the functions; all of it, or what these readers are to read."""
+        for said in self._said:
+            if isinstance(said, list):
+                yield from (row[2] for row in said)
+            elif readers is None or said[0] in readers:
+                yield said[1]
 
     def reading(self) -> Reading:
         """What the lines so far say."""

@@ -11,7 +11,7 @@ from pytest_shepherd_hil.kernel.causes import Causes
 from pytest_shepherd_hil.kernel.gates import KEY
 from pytest_shepherd_hil.kernel.hints import cma_hints, reboot_hints, remoteproc_hints
 from pytest_shepherd_hil.kernel.lines import may_embed, split_embedded
-from pytest_shepherd_hil.kernel.marks import CUT, MARK, MARKED, PREAMBLE, REQUEST
+from pytest_shepherd_hil.kernel.marks import ASKED_FOR, CUT, MARK, MARKED, PREAMBLE, REQUEST
 from pytest_shepherd_hil.kernel.report import Report
 from pytest_shepherd_hil.kernel.rows import MAX_LINE_CHARS
 from pytest_shepherd_hil.kernel.rules import load_rules
@@ -35,12 +35,16 @@ _MAX_ASIDE = 4
 """Reports of other cpus that are open at the same time."""
 _MAX_ASIDE_LINES = 200
 """So many lines after its last one, a report that had been put aside is over."""
+_ASKED_FOR_S = 5.0
+_ASKED_FOR_LINES = 100
 _SHOWS_A_LOG = re.compile(r"[$#>] .{0,200}\b(?:dmesg|journalctl|\w{0,20}log|messages|kmsg)\b")
 
 _BANNERS = ("spl", "uboot", "start", "linux", "version")
 """The banners of one boot, in their order: groups of the rule ``boot``."""
 _KERNEL_BANNER = _BANNERS.index("linux")
 _BOOTED = len(_BANNERS)
+_YOUNG_S = 1.0
+"""A kernel whose time has not come this far has not booted again: one of its first lines was damaged, or came twice."""
 
 
 class Detector:
@@ -63,9 +67,11 @@ class Detector:
         """``unfinished``: give out an incident at its first line already, and again when it is complete."""
         self._rules = load_rules() if rules is None else rules
         self._gates = self._rules.gates
+        self._in_reports = self._rules.in_reports
         self._unfinished = unfinished
         self._calm = False
         self._count = 0
+        self._unfounded: set[int] = set()
         self._report: Report | None = None
         self._boot_expected = False
         self._matched: tuple[str, Hit | None] = ("", None)
@@ -78,6 +84,7 @@ class Detector:
         self._seen_kernel = False
         self._fatal: Incident | None = None
         self._last: Report | None = None
+        self._asked_for: Line | None = None
         self._crashes = 0
         self._cma_failures = 0
         self._preamble: list[Line] = []
@@ -134,7 +141,24 @@ class Detector:
             or self._timeline.replaying
             or self._boot_stage != _BOOTED
         )
-        return found
+        return self._founded(found)
+
+    def _founded(self, found: list[Incident]) -> list[Incident]:
+        """Without what had been begun by a line from the middle of a report and turned out to be none."""
+        if not self._unfounded:
+            return found
+        return [incident for incident in found if incident.id not in self._unfounded]
+
+    def _may_be_remains(self, line: Line) -> bool:
+        """Whether a line from the middle of a report can be all that is left of its beginning."""
+        if self._last is not None and self._follows(self._last, line):
+            return False
+        asked = self._asked_for
+        if asked is None or line.number - asked.number > _ASKED_FOR_LINES:
+            return True
+        if line.kernel_time_s is None or asked.kernel_time_s is None:
+            return False
+        return line.kernel_time_s - asked.kernel_time_s > _ASKED_FOR_S
 
     def take_rows(self, rows: Rows, start: int, number: int) -> int:
         """Judge lines of the open report that no rule matches, without making a :class:`Line` of each.
@@ -173,7 +197,7 @@ class Detector:
         newest = timeline.newest
         if newest is None or not newest <= time_s <= newest + 1.0 or ("]" in message and may_embed(message)):
             return False
-        if self._rules.may_match(message):
+        if self._in_reports.may_match(message):
             return False
         report = self._report
         if report is None or report.settling or self._others:
@@ -198,7 +222,7 @@ class Detector:
         if self._timeline.pass_time(time_s) and self._fatal is None:
             self._seen_kernel, self._boot_stage = True, _BOOTED
             self._preamble.clear()
-        return found
+        return self._founded(found)
 
     def flush(self) -> list[Incident]:
         """Close what is open as it stands: the console has been silent for a while, or the log is at its end."""
@@ -210,20 +234,22 @@ class Detector:
             found.append(incident)
         if found:
             self._calm = False
-        return sorted(found, key=lambda incident: incident.id)
+        return self._founded(sorted(found, key=lambda incident: incident.id))
 
     # --- is it news?
 
     def _judge(self, line: Line) -> list[Incident]:
         matched, hit = self._matched
-        if matched is not line.message:
-            hit = self._rules.match(line.message)
+        if matched is not line.message or self.pending:
+            hit = (self._in_reports if self.pending else self._rules).match(line.message)
         if hit is not None and hit.rule.report == "boot":
             name = hit.match.lastgroup
             stage = _BANNERS.index(name) if name in _BANNERS else _KERNEL_BANNER
             # ``cat /proc/version`` says the same as the kernel, but not at its first second.
             if _BANNERS[stage] != "version" or (line.kernel_time_s is not None and line.kernel_time_s < 1):
                 return self._banner(line, hit, stage)
+            hit = None
+        if hit is not None and hit.rule.remains and not self._may_be_remains(line):
             hit = None
         found: list[Incident] = []
         if self._timeline.is_back(line.kernel_time_s) and (self._fatal is not None or self._boot_expected):
@@ -263,6 +289,9 @@ class Detector:
             self._boot_stage = stage
             self._timeline.live(line.kernel_time_s)
             return []
+        young = self._timeline.newest is not None and self._timeline.newest < _YOUNG_S
+        if young and stage >= _KERNEL_BANNER and self._fatal is None and not self.pending:
+            return []
         found = self._booted(line.message[:MAX_LINE_CHARS], line, hit)
         self._begin(stage)
         self._timeline.live(line.kernel_time_s)
@@ -271,6 +300,8 @@ class Detector:
     def _booted(self, message: str, line: Line | None = None, hit: Hit | None = None) -> list[Incident]:
         """The board has started again; whose doing is it?"""
         expected, self._boot_expected = self._boot_expected, False
+        if self._report is not None and self._report.unfounded:
+            self._close(self._report)
         if self.pending:
             *others, report = (*self._others.values(), *([self._report] if self._report else []))
             report.rebooted = None if expected else f"the board rebooted: {message}"
@@ -302,6 +333,8 @@ class Detector:
                 self._preamble.clear()
             elif len(self._preamble) < _MAX_PREAMBLE:
                 self._preamble.append(line)
+            if ASKED_FOR.match(line.message):
+                self._asked_for = line
             if REQUEST.match(line.message):
                 self._request = line.message[:MAX_LINE_CHARS]
             return found
@@ -371,13 +404,15 @@ class Detector:
             number = self._count if cause is None else cause.id
             report = Report(number, hit, line, tuple(self._preamble), self._crashes)
             report.cause = cause
-            self._crashes += hit.rule.report == "oops"
+            self._crashes += hit.rule.report == "oops" and not hit.rule.remains
         if self._report is not None and self._report.caller is not None:
             self._others[self._report.caller] = self._report
         self._report = report
         if report.finished:
             return [self._close(report)]
-        return [report.incident(is_open=True)] if report.cause is None and self._unfinished else []
+        if report.cause is not None or not self._unfinished or hit.rule.remains:
+            return []
+        return [report.incident(is_open=True)]
 
     def _follows(self, report: Report, line: Line) -> bool:
         """Whether a line comes soon enough after a report to be of it."""
@@ -390,6 +425,10 @@ class Detector:
         if report is self._report:
             self._report = self._others.popitem()[1] if self._others else None
         incident = report.incident(is_open=False)
+        if report.unfounded:
+            self._last = None
+            self._unfounded.add(incident.id)
+            return incident
         if incident.fatal:
             self._fatal = incident
         self._causes.remember(incident, report.last_time)

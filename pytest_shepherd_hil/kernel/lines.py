@@ -39,7 +39,7 @@ _SYSLOG = re.compile(
 # What other programs put before the kernel's words: loggers of a serial line and LAVA the time of the host, dmesg its
 # own forms of the time (-T, -H, -d) and level (-x).
 _STAMP = re.compile(
-    r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[\d.,:+Z-]{0,20}\]? {1,4}|\[\d\d:\d\d:\d\d[\d.,]{0,10}\] {1,4}|"
+    r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[\d.,:+Z-]{0,20}\]? |\[\d\d:\d\d:\d\d[\d.,]{0,10}\] |"
     r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\] |\[ {0,6}\+\d{1,6}\.\d{6}\] |"
     r"\[ {0,8}\d{1,9}\.\d{6} <[ \d.]{1,16}>\] |kern {0,4}:\w{3,6} {0,3}: (?=\[)|"
     r"- \{\"dt\": \"[^\"]{10,40}\", \"lvl\": \"target\", \"msg\": \""

