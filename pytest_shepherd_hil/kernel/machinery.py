@@ -183,12 +183,19 @@ _BESIDE: Final = {
 }
 _BESIDE_PATTERNS: Final = {sort: re.compile(pattern) for sort, pattern in _BESIDE.items()}
 _SUFFIX: Final = re.compile(r"\.(?:part|isra|constprop|cold|llvm|lto_priv|localalias|clone)\b.*$|\.\d+$")
+# The kernel's own tests of its sanitizers (mm/kasan, lib/test_kasan.c) are named for what they do to memory.
+_OF_A_TEST: Final = re.compile(
+    r"(?!kasan_report)\w+_(?:oob|uaf|double_(?:free|destroy|kzfree))(?:_\w+)?|kmem_cache_invalid_free|kmalloc_memmove_\w+"
+)
 
 
 @lru_cache(maxsize=4096)
 def is_machinery(function: str, module: str | None = None) -> bool:
     """Whether a function only notices, reports or does what it is told."""
-    return (_MACHINERY if module is None else _IN_MODULES).fullmatch(plain_name(function)) is not None
+    name = plain_name(function)
+    if _OF_A_TEST.fullmatch(name):
+        return False
+    return (_MACHINERY if module is None else _IN_MODULES).fullmatch(name) is not None
 
 
 def is_beside(function: str, sort: str) -> bool:
@@ -201,5 +208,5 @@ def is_beside(function: str, sort: str) -> bool:
 
 
 def plain_name(function: str) -> str:
-    """``copy_process`` for ``copy_process.part.3``: the compiler's number is no name."""
-    return _SUFFIX.sub("", function) if "." in function else function
+    """``copy_process`` for ``copy_process.part.3``, and for ``.copy_process``, which is a name of 64-bit PowerPC."""
+    return _SUFFIX.sub("", function).removeprefix(".") if "." in function else function

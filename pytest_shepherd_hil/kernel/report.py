@@ -32,8 +32,10 @@ _MAX_FOREIGN = 200
 _MAX_FOREIGN_AFTER_TRACE = 20
 """The same where the report has no end of its own and has shown its trace."""
 
-_ONE_OF_MANY = {"rcu-stall"}
+_ONE_OF_MANY = {"rcu-stall", "machine-check"}
 """Kinds whose first line comes several times in one report."""
+_ONE_AFTER_ANOTHER = {"memory-leak", "slab"}
+"""Rules of which several lines in a row begin one report."""
 _NUMBER = re.compile(r"\[#\d{1,6}\]")
 _SMASHED = re.compile(r"stack is corrupted in: (?P<function>[A-Za-z_]\w{0,127})\+0x")
 _SORTS = (
@@ -194,7 +196,7 @@ class Report:
             return False
         if not self.reader.traced and (self.refined_by(hit) or hit.rule.kind in self.rule.refines):
             return True
-        if self.rule is hit.rule and self.rule.kind == "memory-leak" and not self.reader.traced:
+        if self.rule is hit.rule and self.rule.id in _ONE_AFTER_ANOTHER and not self.reader.traced:
             return True
         if kind == "oops" == self.rule.report and not self.reader.traced and not self.reader.numbered:
             return True
