@@ -92,9 +92,9 @@ def _unload_hints(crash: Crash) -> list[str]:
     called = "" if inner == function else f" It had called {inner}, which is where it crashed."
     hints = [f"The crash is in {module}'s {sort} callback: {function}, run from {runner}.{called}"]
     path = [frame.function for frame in crash.frames[index + 1 :] if frame.module == module]
-    below = f" in {' <- '.join(path[:3])}" if path else ""
+    below = f": {who} was at that moment in {' <- '.join(path[:3])}" if path else ""
     flag = "flag '-' in 'Modules linked in'"
-    hints.append(f"It happened while {module} was being unloaded ({flag}): {who} was at that moment{below}.")
+    hints.append(f"It happened while {module} was being unloaded ({flag}){below}.")
     when = "when what it reads was torn down" if path else f"while {module} was being unloaded"
     hints.append(f"So the {sort} callback was still armed {when}: stop it ({stop}) before freeing what it reads.")
     return hints
