@@ -37,6 +37,7 @@ _MAX_ASIDE_LINES = 200
 """So many lines after its last one, a report that had been put aside is over."""
 _ASKED_FOR_S = 5.0
 _ASKED_FOR_LINES = 100
+_SHOWN_LINES = 100
 _SHOWS_A_LOG = re.compile(r"[$#>] .{0,200}\b(?:dmesg|journalctl|\w{0,20}log|messages|kmsg)\b")
 
 _BANNERS = ("spl", "uboot", "start", "linux", "version")
@@ -71,7 +72,8 @@ class Detector:
         self._unfinished = unfinished
         self._calm = False
         self._count = 0
-        self._unfounded: set[int] = set()
+        self._unfounded: list[Incident] = []
+        self._shown_at: int | None = None
         self._report: Report | None = None
         self._boot_expected = False
         self._matched: tuple[str, Hit | None] = ("", None)
@@ -147,12 +149,15 @@ class Detector:
         """Without what had been begun by a line from the middle of a report and turned out to be none."""
         if not self._unfounded:
             return found
-        return [incident for incident in found if incident.id not in self._unfounded]
+        unfounded, self._unfounded = self._unfounded, []
+        return [incident for incident in found if not any(incident is one for one in unfounded)]
 
     def _may_be_remains(self, line: Line) -> bool:
         """Whether a line from the middle of a report can be all that is left of its beginning."""
         if self._last is not None and self._follows(self._last, line):
             return False
+        if line.kernel_time_s is None and self._shown_at is not None and line.number - self._shown_at <= _SHOWN_LINES:
+            return False  # a line that lost its time where an old log is being shown
         asked = self._asked_for
         if asked is None or line.number - asked.number > _ASKED_FOR_LINES:
             return True
@@ -263,6 +268,8 @@ class Detector:
         time_s = line.kernel_time_s
         live = self._timeline.live(time_s)
         self._shown_again = time_s is not None and not live
+        if self._shown_again:
+            self._shown_at = line.number
         self._log_wanted = time_s is None and _SHOWS_A_LOG.search(line.message, 0, MAX_LINE_CHARS) is not None
         if not live or self._fatal is not None:
             return False
@@ -427,7 +434,7 @@ class Detector:
         incident = report.incident(is_open=False)
         if report.unfounded:
             self._last = None
-            self._unfounded.add(incident.id)
+            self._unfounded.append(incident)
             return incident
         if incident.fatal:
             self._fatal = incident

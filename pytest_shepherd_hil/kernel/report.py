@@ -137,11 +137,11 @@ class Report:
                 stop = index
                 break
             shape = shape_of(message)
-            if shape == "text":
-                continue
             if shape in FLAGGED or (reader.ended and message[0] in "8-"):
                 stop = index
                 break
+            if shape == "text":
+                continue
             if frames < index:
                 reader.add_rows(table[frames:index])
             if shape is not None:

