@@ -29,10 +29,8 @@ _PACKED = {
 }
 """How files begin in which no line can be seen, and what unpacks them."""
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-_NO_LOGS = frozenset(
-    {".bz2", ".c", ".h", ".html", ".jpg", ".json", ".jsonl", ".ko", ".md", ".o", ".part", ".png", ".py"}
-)
-_NO_LOGS |= {".pyc", ".so", ".sqlite", ".sr", ".tar", ".tgz", ".toml", ".xml", ".xz", ".yaml", ".yml", ".zip", ".zst"}
+_NO_LOGS = frozenset({".c", ".h", ".html", ".jpg", ".json", ".jsonl", ".ko", ".md", ".o", ".part", ".png", ".py"})
+_NO_LOGS |= {".pyc", ".so", ".sqlite", ".sr", ".tar", ".tgz", ".toml", ".xml", ".yaml", ".yml", ".zip"}
 """What in a folder is no log; a file that is named itself is read whatever it is called."""
 
 
@@ -161,6 +159,10 @@ def _in_folder(folder: Path, on_error: Callable[[HostError], None]) -> Iterator[
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(parent, name)
-            if name.startswith(".") or path.suffix.lower() in _NO_LOGS or not path.is_file():
+            if (
+                name.startswith(".")
+                or not _NO_LOGS.isdisjoint(s.lower() for s in path.suffixes[-2:])
+                or not path.is_file()
+            ):
                 continue
             yield Input(str(path), path.stat().st_size)

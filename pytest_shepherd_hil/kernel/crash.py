@@ -37,6 +37,7 @@ _REPORTERS = re.compile(
 )
 _BESIDES = frozenset({"cpu", "registers", "code", "number"})
 _TRACE_FRAMES = 2
+_MAX_NAMES = 200
 _SHAPES_OF_A_CRASH = 3
 _TRACED = frozenset({"frame", "guess", "arm"})
 _FRAMES = frozenset({READERS["frame"], READERS["arm"]})
@@ -123,7 +124,7 @@ class CrashReader:
         if any("should_fail" in text or "__handle_sysrq" in text for text in self._texts()):
             return False
         frames = [*self._texts(_FRAMES)]
-        if any(_REPORTERS.search(text) for text in frames):
+        if any(_REPORTERS.search(text, 0, _MAX_NAMES) for text in frames):
             return True
         shapes, traced = self._shapes, len(frames) >= _TRACE_FRAMES
         return self.ended or (

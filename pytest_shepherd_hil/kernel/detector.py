@@ -216,7 +216,7 @@ class Detector:
         """False for a message that no rule matches, and that says nothing about a boot either."""
         hit = self._rules.match(message)
         self._matched = (message, hit)
-        return hit is not None or REQUEST.match(message) is not None
+        return hit is not None or REQUEST.match(message) is not None or ASKED_FOR.match(message) is not None
 
     def pass_time(self, time_s: float) -> list[Incident]:
         """Take note of the time of a line that is known to be no news."""

@@ -100,11 +100,13 @@ def guilty_frame(crash: Crash, kind: str = "", named: Frame | None = None) -> Fr
 
 
 def _is_passed(frame: Frame, kind: str) -> bool:
-    return is_machinery(frame.function, frame.module) or is_beside(frame.function, kind)
+    return is_machinery(frame.function, frame.module) or (frame.module is None and is_beside(frame.function, kind))
 
 
 def _first(frames: Sequence[Frame], pc: Frame | None, kind: str = "") -> Frame | None:
     for frame in frames:
+        if frame is pc and frame.module is not None:  # it was a module's own code that trapped, whatever it is called
+            return _plain(frame)
         if _names_somebody(frame, pc) and not _is_passed(frame, kind):
             return _plain(frame)
     return None

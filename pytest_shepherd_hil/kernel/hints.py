@@ -65,7 +65,9 @@ def taint_words(letters: str) -> str:
 def crash_hints(crash: Crash, guilty: Frame | None, earlier: int) -> tuple[str, ...]:
     """Hints for an Oops or another report with a structure, the first of this boot but for ``earlier`` ones."""
     hints = _unload_hints(crash)
-    if crash.address is not None and crash.address < NULL_PAGE:
+    if crash.address is not None and crash.address < NULL_PAGE and crash.access == "execute":
+        hints.append(f"The kernel jumped to {crash.address:#x}: a function pointer that was NULL has been called.")
+    elif crash.address is not None and crash.address < NULL_PAGE:
         module = guilty.module if guilty else None
         where = f"the DWARF of {module}.ko names the field" if module else "DWARF names the field"
         hints.append(
@@ -167,5 +169,5 @@ def remoteproc_hints(message: str) -> tuple[str, ...]:
 def reboot_hints(request: str | None) -> tuple[str, ...]:
     """Hints for a boot that nobody had announced."""
     if request is None:
-        return ("The console showed no crash and no request to reboot before it: see to watchdog, reset and power.",)
+        return ("The console showed no request to reboot before it, and no panic: see to watchdog, reset and power.",)
     return (f"The kernel had said {request!r} before it: somebody asked for this reboot.",)

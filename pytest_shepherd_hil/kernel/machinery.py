@@ -165,13 +165,13 @@ def _pattern(words: list[str]) -> re.Pattern[str]:
 
 _MACHINERY: Final = _pattern(_WORDS)
 # A module's own functions are called after what they do with the kernel: ``demo_kfree_twice`` is no allocator.
-_IN_MODULES: Final = _pattern([word.removeprefix("*") for word in _WORDS])
+_IN_MODULES: Final = _pattern([word.removeprefix("*") for part in (_CHECKS, _MEMORY) for word in part.split()])
 # Beyond these, what in a report of one sort is only in the way: parts of names. Who leaks has asked through any number
 # of allocators; who hangs waits through any number of locks; debugobjects is called by all that has objects.
 _BESIDE: Final = {
     "memory-leak": r"alloc|kmem|slab|mmap|idr_get|list_lru_init|pcpu_create|(?:str|strn|mem)dup|asprintf|create_object",
-    "hung-task": r"sched|_lock|_slowlock|down|rwsem|completion|kthread|wait|synchronize|context_switch|__switch_to|"
-    r"cancel_(?:delayed_)?work|rcu_barrier",
+    "hung-task": r"sched|_lock|_slowlock|(?<!shut)down|rwsem|completion|kthread|wait|synchronize|context_switch|"
+    r"__switch_to|cancel_(?:delayed_)?work|rcu_barrier",
     "debug-objects": r"debug_|rcu|timer_|^work_|percpu_|^kv?free|vfree|^free_|^__free_|slab_",
     "rcu-usage": r"rcu|kmem|slab|[kv][mzc]alloc|might_",
     "new-key": r"stack|lock|IRQ",

@@ -14,8 +14,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Prefilter"]
 
-# What the kernel says before a boot, and characters that may hide a text: parse_line takes them out.
-_BESIDES = ("reboot: ", "Starting new kernel", "sysrq: Resetting")
+# What the kernel says before a boot, or a trace that is no crash's, and characters that may hide a text:
+# parse_line takes them out.
+_BESIDES = (
+    *("reboot: ", "Starting new kernel", "ysrq: ", "ysRq"),
+    *(
+        "FAULT_INJECTION: forcing",
+        "potentially unexpected fatal",
+        "]: segfault",
+        "]: unhandled",
+        "] general protection",
+    ),
+    *("] trap ", "]: bad frame"),
+)
 _HIDING = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r[^\r\n]"
 
 

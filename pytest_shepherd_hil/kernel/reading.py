@@ -403,14 +403,14 @@ _UNHANDLED = re.compile(
     r"Unhandled (?:fault|prefetch abort): (?P<what>[^()]{1,80}?) \(0x[0-9a-f]{1,8}\)"
     r"(?: at 0x(?P<address>[0-9a-f]{1,16}))?"
 )
-_X86_ACCESS = re.compile(r"#PF: \w{1,20} (?P<access>read|write|instruction fetch) access")
+_X86_ACCESS = re.compile(r"#PF: \w{1,20} (?P<access>read|write|instruction fetch)\b")
 _NUMBER = re.compile(r"(?P<code>.{0,160}?) ?\[#(?P<number>\d{1,6})\](?P<rest>.{0,80})")
 _ARM64_ABORTS = {0x20: "execute", 0x21: "execute", 0x24: "", 0x25: ""}
 """Classes of exceptions: instruction aborts, and data aborts; each from a lower level and from the same."""
 _NON_CANONICAL = re.compile(r"non-canonical address 0x([0-9a-f]{1,16})")
 _CPU = re.compile(
     r"CPU: (?P<cpu>\d{1,5}) (?:UID: \d{1,10} )?PID: (?P<pid>-?\d{1,10}) Comm: (?P<comm>.{1,64}?) "
-    r"(?:Not tainted|Tainted: ?(?P<taint>(?:\[\w\]=\w{1,40},? ?|[A-Z] ?| ){1,60}?)) {1,8}"
+    r"(?:Kdump: loaded )?(?:Not tainted|Tainted: ?(?P<taint>(?:\[\w\]=\w{1,40},? ?|[A-Z] ?| ){1,60}?)) {1,8}"
     r"(?P<kernel>(?:\d{1,3}\.|[a-z]).{0,200})"
 )
 _TAINT_BUILD = r"(?:Not tainted|Tainted: ?(?P<taint>[A-Z ]{1,60}?)) {1,8}(?P<kernel>\(?\d{1,3}\..{0,200})"

@@ -46,7 +46,6 @@ _SORTS = (
     ("scheduling while atomic", "scheduling"),
 )
 """What a title has in it, and which sort of report that is (see ``machinery.is_beside``)."""
-_DIED = {"oops", "general-protection", "alignment-trap"}
 _SEVERAL = re.compile(r"#(?:[ .,:/-]*#)+")
 _NOISE = re.compile(r"-?0x[0-9a-f]+|\b[0-9a-f]*\d[0-9a-f]*\b|-?\d+(?:\.\d+)?", re.IGNORECASE)
 
