@@ -83,6 +83,8 @@ class Board:
         """Where the board has both a shell and a console."""
         self.on_expect: Callable[[Expectation, float], IncidentBlock] | None = None
         """Makes the block of :meth:`expect_incident`, while a test is guarded."""
+        self.on_restart: Callable[[], None] = lambda: None
+        """Told that the board is being restarted on purpose."""
         self.boots: list[Boot] = []
         """What ran on it, from the time that it was opened."""
         self._say = say
@@ -104,6 +106,11 @@ class Board:
 
     def __repr__(self) -> str:
         return f"<Board {self.name}{' (dead)' if self.dead else ''}>"
+
+    @property
+    def restarting(self) -> bool:
+        """Whether it is being restarted on purpose: a boot loader may be counting down."""
+        return self._restarting
 
     # what a test asks for
 
@@ -344,6 +351,9 @@ class Board:
     def expect_restart(self) -> None:
         """What the console says from now on is the beginning of a new boot, and no incident."""
         self._restarting = True
+        if self.fences is not None:
+            self.fences.forget()
+        self.on_restart()
         if self.link is not None:
             self.link.new_epoch()
 

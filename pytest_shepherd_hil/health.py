@@ -82,6 +82,9 @@ class Health:
             except RecoveryError as error:
                 self._give_up(str(error))
                 return found
+            except BaseException:  # Ctrl-C, a time-out: it is still to be done
+                self._guard.still_harmed(harm)
+                raise
             if harm.fatal and "shell" in self._board.has:
                 found.update(last_words(self._board.shell))
         harm = self._guard.harm

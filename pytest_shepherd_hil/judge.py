@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_shepherd_hil.guard.attribution import Window
     from pytest_shepherd_hil.guard.guard import Guard
     from pytest_shepherd_hil.guard.settle import Settling
+    from pytest_shepherd_hil.kernel.incident import Incident
     from pytest_shepherd_hil.record import RunRecord
     from pytest_shepherd_hil.report.summary import RunSummary
 
@@ -90,7 +91,7 @@ class Judge:
             self._summary.reported += [f"{item.nodeid}: {found.headline(board.name)}" for found in incidents]
             incidents = []
         if incidents and self._on_incident == "abort-run":
-            item.session.shouldfail = f"{incidents[0].headline(board.name)} (--hil-on-incident=abort-run)"
+            self._abort_run(incidents[0])
         if incidents or lacking:
             message = failure_message(
                 board.name,
@@ -127,9 +128,16 @@ class Judge:
             location = self._locations.get(window.test, (window.test, None, window.test))
             report = late_report(window.test, location, message, incidents)
             hook = self._config.hook
+            if self._on_incident == "abort-run":
+                self._abort_run(incidents[0])
             self._summary.late.append(hook.pytest_report_to_serializable(config=self._config, report=report))
             if not hasattr(self._config, "workerinput"):  # a worker's reports must be of the test that it runs
                 hook.pytest_runtest_logreport(report=report)
+
+    def _abort_run(self, incident: Incident) -> None:
+        session = self._config.pluginmanager.get_plugin("session")
+        if session is not None:
+            session.shouldfail = f"{incident.headline(self._board.name)} (--hil-on-incident=abort-run)"
 
     def write_evidence(self, window: Window) -> Path | None:
         """Write the evidence of a test as it is known now; None where it is not worth it."""
@@ -141,7 +149,7 @@ class Judge:
         host = host_stacks(raised)
         tail = [line.text for line in board.log.tail(20)]
         said = []
-        if board.link is not None:
+        if board.link is not None and not board.restarting:
             said = ask_kernel(board.link, board.log, "wlt", lambda: board.dead is not None)
         calls = board.shell.calls if "shell" in board.has else []
         text = hang_text(board.log, host, tail, [call for call in calls if call.started_ns >= window.started_ns], said)

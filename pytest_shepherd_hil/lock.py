@@ -9,8 +9,8 @@ import getpass
 import hashlib
 import json
 import os
+import stat
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +62,7 @@ class BoardLock:
         self._wait_s = wait_s
         self._say = say
         self._locks: list[int] = []
-        self._folder = folder or Path(tempfile.gettempdir()) / "pytest-shepherd-hil-locks"
+        self._folder = folder or _place() / "pytest-shepherd-hil-locks"
         self._keys = lock_keys(config)
 
     @property
@@ -185,6 +185,15 @@ class BoardLock:
             return printable(f"by {note['user']} (pid {note['pid']}, since {since}): {note['command']}")
         except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return "by another run"
+
+
+def _place() -> Path:
+    """A folder that is the same for everybody on this machine, whatever ``TMPDIR`` a user or a job has."""
+    run_lock = Path("/run/lock")
+    with contextlib.suppress(OSError):
+        if run_lock.stat().st_mode & stat.S_IWOTH:
+            return run_lock
+    return Path("/tmp")  # noqa: S108 -- the folder is shared on purpose; its files are opened with care
 
 
 def _locked(lock: int) -> bool:

@@ -14,6 +14,7 @@ from pytest_shepherd_hil.health import GivenUp
 from pytest_shepherd_hil.markers import expectations
 from pytest_shepherd_hil.outcome import Failed
 from pytest_shepherd_hil.report.summary import RunSummary
+from pytest_shepherd_hil.timers import paused_alarm
 from pytest_shepherd_hil.watched import WatchedBoard
 
 if TYPE_CHECKING:
@@ -159,8 +160,9 @@ class HilSession:
         Raises:
             HilError: the board cannot be opened, or did not come back.
         """
-        watched = self._open()
-        watched.make_healthy(None)
+        with paused_alarm():
+            watched = self._open()
+            watched.make_healthy(None)
         if self._given_up.reason is not None:
             raise BoardError(self._given_up.words())
         self.tell_late()
@@ -178,7 +180,7 @@ class HilSession:
         result: object = None
         raised: BaseException | None = None
         try:
-            with self._interrupter.armed():
+            with self._interrupter.armed(once=phase == "teardown"):
                 if phase == "call":
                     self._stop_for_old_news()
                 result = yield
@@ -187,7 +189,8 @@ class HilSession:
         except BaseException as error:  # noqa: BLE001  also outcomes: skip and fail are no Exception
             raised = error
         if self._window is not None and self._watched is not None:
-            raised = self._watched.judge.judge(item, phase, self._window, raised, self._note)
+            with paused_alarm():
+                raised = self._watched.judge.judge(item, phase, self._window, raised, self._note)
         if raised is not None:
             raise raised
         return result
@@ -207,11 +210,13 @@ class HilSession:
             self._item = None
             window, self._window, self._console = self._window, None, None
             if window is not None and self._watched is not None:
-                self._watched.end(window)
+                with paused_alarm():
+                    self._watched.end(window)
         if self._watched is not None and (self._watched.guard.harm is not None or self._restarted):
             self._restarted = False
             raised = self._tear_down_all(item, raised)
-            self._watched.make_healthy(item.nodeid)
+            with paused_alarm():
+                self._watched.make_healthy(item.nodeid)
         self.tell_late()
         if raised is not None:
             raise raised
@@ -295,7 +300,8 @@ class HilSession:
         self._restarted = True
         if self._watched is None:
             return
-        self._watched.make_healthy(self._window.test if self._window is not None else None)
+        with paused_alarm():
+            self._watched.make_healthy(self._window.test if self._window is not None else None)
         if self._given_up.reason is not None:
             raise BoardError(self._given_up.words())
         self._watched.settling.begin()

@@ -70,6 +70,7 @@ class WatchedBoard:
         self.guard = Guard(
             self.board.log, stop_test=stop_test, board_died=self._board_died, kernel_now=self._kernel_now
         )
+        self.board.on_restart = self.guard.restarted
         self.settling = Settling(self.board, self.guard)
         self.judge = Judge(config, self.board, self.guard, self.settling, self.record, summary, options.on_incident)
         self._health = Health(self.board, self.guard, given_up, say, keep_dead=options.keep_dead)

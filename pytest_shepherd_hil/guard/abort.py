@@ -74,6 +74,7 @@ class Interrupter:
         self._shelter = frozenset(_file(module) for module in self.SHELTERED)
         self._wanted: Hashable | None = None
         self._answered: set[Hashable] = set()
+        self._once = False
 
     def install(self) -> None:
         """Take over the signal, once. Only in the main thread can a test be interrupted; elsewhere nothing is done."""
@@ -95,8 +96,13 @@ class Interrupter:
                 self._ends_gently = False
 
     @contextmanager
-    def armed(self) -> Iterator[None]:
-        """A phase of a test in which it may be interrupted."""
+    def armed(self, *, once: bool = False) -> Iterator[None]:
+        """A phase of a test in which it may be interrupted.
+
+        Args:
+            once: only what runs now is to be stopped, and not what follows: other fixtures' teardown is to run.
+        """
+        self._once = once
         self._generation += 1
         self._raised = 0
         self._refused = 0
@@ -150,7 +156,7 @@ class Interrupter:
                 signal.pthread_kill(self._target, self.SIGNAL)
             if self._ended.wait(self.RETRY_S):
                 return
-            if self._raised != before and self._ended.wait(self.PATIENCE_S):
+            if self._raised != before and (self._once or self._ended.wait(self.PATIENCE_S)):
                 return
 
     @staticmethod

@@ -205,6 +205,16 @@ class Guard:
             for window in self._windows[-1:]:
                 window.healed |= window.incidents
 
+    def still_harmed(self, harm: Incident) -> None:
+        """The board has not come back from that."""
+        with self._lock:
+            self._harm = self._harm or harm
+
+    def restarted(self) -> None:
+        """The board is being restarted on purpose: kernel time begins again."""
+        with self._lock:
+            self._new_boot()
+
     def _note_harm(self, incident: Incident) -> None:
         if incident.severity is not Severity.FAIL or (incident.id > 0 and incident.first_line < self._healed_line):
             return

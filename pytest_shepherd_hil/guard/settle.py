@@ -112,7 +112,9 @@ class Settling:
         """A fence is lost: ask the kernel itself over its UART, and take note."""
         board = self._board
         silence = self._silence()
-        said = ask_kernel(board.link, board.log, "wl", lambda: board.dead is not None) if board.link is not None else []
+        said = []
+        if board.link is not None and not board.restarting:
+            said = ask_kernel(board.link, board.log, "wl", lambda: board.dead is not None)
         if board.dead is not None:  # it has told meanwhile what is wrong
             return
         answered = any("sysrq" in line.lower() and not line.startswith("(") for line in said)

@@ -52,6 +52,17 @@ def test_they_are_charged_to_the_test_that_caused_them(suite: Suite, workers: tu
     assert "PRU did not answer" in (suite.pytester.path / "junit.xml").read_text()
 
 
+def test_they_are_charged_to_it_after_a_restart_on_purpose_too(suite: Suite) -> None:
+    cycle = """
+def test_cycle(board):
+    time.sleep(4)  # the kernel's time is far ahead of that of the next boot
+    board.power.cycle()
+"""
+    result = suite.run(SOURCE.replace("def test_guilty", cycle.lstrip() + "\ndef test_guilty", 1), "-rA")
+    result.assert_outcomes(passed=4, failed=1)
+    result.stdout.fnmatch_lines(["*_ test_guilty (late words of the board) _*"])
+
+
 @pytest.mark.parametrize("workers", [(), ("-n", "1")])
 def test_of_the_last_test_they_come_out_before_the_run_ends(suite: Suite, workers: tuple[str, ...]) -> None:
     suite.pytester.makeconftest(

@@ -192,3 +192,50 @@ def test_a_power_backend_of_another_package(suite: Suite, bench: SimProcess, mon
     result = suite.again(board="bench")
     result.assert_outcomes(failed=1, errors=1)
     result.stdout.fnmatch_lines(["*power backend 'broken' failed: RuntimeError: no such hub*"])
+
+
+def test_the_limit_of_a_test_does_not_cut_the_recovery_short(suite: Suite) -> None:
+    result = suite.run(
+        """
+        import pytest
+
+        @pytest.mark.expect_incident("oops")
+        def test_dies(board, shell):
+            shell.run("sysctl -w kernel.panic=9", check=False)
+            board.hardware.panic()
+            shell.run("sleep 500", timeout_s=500)
+
+        def test_is_watched_again(board, console, shell):
+            assert board.dead is None
+            assert shell.run("cat /proc/sys/kernel/printk").stdout.split()[0] == "8"
+            shell.run("echo '<6>hello there' > /dev/kmsg")
+            console.expect("hello there")
+        """,
+        "--timeout",
+        "8",
+    )
+    result.assert_outcomes(passed=2)
+
+
+def test_an_incident_in_teardown_leaves_other_fixtures_their_time(suite: Suite) -> None:
+    result = suite.run(
+        """
+        import pytest, time
+
+        @pytest.fixture
+        def supply():
+            yield
+            time.sleep(3)
+            open("switched-off", "w").close()
+
+        @pytest.fixture
+        def rig(board, supply):
+            yield
+            board.hardware.printk("shprd.k: Faulty behavior - PRU did not answer to trigger-request in time!")
+            time.sleep(500)
+
+        def test_it(rig): pass
+        """
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    assert (suite.pytester.path / "switched-off").exists()
