@@ -17,15 +17,13 @@ demo: env
 	@$(BIN)/python examples/demo.py
 
 PYTEST := $(BIN)/python -m pytest -n logical --dist worksteal
-# Most tests wait for a board half of their time: two workers to a processor.
-BUSY := $(BIN)/python -m pytest -n $$($(BIN)/python -c 'import os; print(2 * (os.cpu_count() or 1))') --dist worksteal
 
 # Virtual boards come last and by themselves: each of them wants two processors, and other tests mind a busy machine.
 test: env
 ifdef PYTEST_ARGS
 	@$(PYTEST) $(PYTEST_ARGS)
 else
-	@$(BUSY) tests/unit tests/fuzz tests/plugin tests/sim
+	@$(PYTEST) tests/unit tests/fuzz tests/plugin tests/sim
 	@$(PYTEST) tests/virtual
 endif
 

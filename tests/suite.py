@@ -34,7 +34,7 @@ class Suite:
         self.write(source, then)
         return self.again(*options, board=board)
 
-    def again(self, *options: str, board: str | None = "sim01", timeout_s: float = 100) -> pytest.RunResult:
+    def again(self, *options: str, board: str | None = "sim01", timeout_s: float = 200) -> pytest.RunResult:
         """Run pytest in the suite's folder on a board."""
         chosen = ["--board", board] if board is not None else []
         # hypothesis, which only our own tests need, takes a second to import
