@@ -35,7 +35,7 @@ def test_a_reboot_that_the_kernel_announced_is_waited_for(suite: Suite) -> None:
     result.assert_outcomes(passed=1, failed=1)
     assert cause(result) == "its own reboot after a panic"
     result.stdout.fnmatch_lines(
-        ["hil: sim01: waiting for the reboot that its kernel announced, at most 122 s", "hil: sim01: back after *"]
+        ["hil: sim01: waiting for the reboot that its kernel announced, at most 32 s", "hil: sim01: back after *"]
     )
 
 
