@@ -62,9 +62,12 @@ def taint_words(letters: str) -> str:
     return ", ".join(f"{letter} ({TAINT.get(letter, 'unknown')})" for letter in letters if letter != "G")
 
 
-def crash_hints(crash: Crash, guilty: Frame | None, earlier: int) -> tuple[str, ...]:
-    """Hints for an Oops or another report with a structure, the first of this boot but for ``earlier`` ones."""
-    hints = _unload_hints(crash)
+def crash_hints(crash: Crash, guilty: Frame | None, earlier: int, *, survived: bool = False) -> tuple[str, ...]:
+    """Hints for an Oops or another report with a structure, the first of this boot but for ``earlier`` ones.
+
+    ``survived`` says that it is a mere warning: the code that gave it has gone on.
+    """
+    hints = _unload_hints(crash, survived=survived)
     if crash.address is not None and crash.address < NULL_PAGE and crash.access == "execute":
         hints.append(f"The kernel jumped to {crash.address:#x}: a function pointer that was NULL has been called.")
     elif crash.address is not None and crash.address < NULL_PAGE:
@@ -78,7 +81,7 @@ def crash_hints(crash: Crash, guilty: Frame | None, earlier: int) -> tuple[str, 
     return tuple(hints)
 
 
-def _unload_hints(crash: Crash) -> list[str]:
+def _unload_hints(crash: Crash, *, survived: bool) -> list[str]:
     leaving = {module.name for module in crash.modules if module.unloading}
     places = [frame for frame in (crash.pc, crash.lr, *crash.frames[:3]) if frame is not None]
     module = next((frame.module for frame in places if frame.module in leaving), None)
@@ -87,16 +90,21 @@ def _unload_hints(crash: Crash) -> list[str]:
     who = crash.comm or "the process"
     callback = _callback(crash.frames, module)
     if callback is None:
-        return [f"{module} crashed during its own unload, by {who} (flag '-' in 'Modules linked in')."]
+        verb = "warned" if survived else "crashed"
+        return [f"{module} {verb} during its own unload, by {who} (flag '-' in 'Modules linked in')."]
     index, runner, sort, stop = callback
     function = crash.frames[index].function
     inner = crash.frames[0].function
-    called = "" if inner == function else f" It had called {inner}, which is where it crashed."
-    hints = [f"The crash is in {module}'s {sort} callback: {function}, run from {runner}.{called}"]
+    there = "from which the warning came" if survived else "which is where it crashed"
+    called = "" if inner == function else f" It had called {inner}, {there}."
+    what = "warning" if survived else "crash"
+    hints = [f"The {what} is in {module}'s {sort} callback: {function}, run from {runner}.{called}"]
     path = [frame.function for frame in crash.frames[index + 1 :] if frame.module == module]
     below = f": {who} was at that moment in {' <- '.join(path[:3])}" if path else ""
     flag = "flag '-' in 'Modules linked in'"
     hints.append(f"It happened while {module} was being unloaded ({flag}){below}.")
+    if survived:  # nothing shows that what it reads was gone
+        return hints
     when = "when what it reads was torn down" if path else f"while {module} was being unloaded"
     hints.append(f"So the {sort} callback was still armed {when}: stop it ({stop}) before freeing what it reads.")
     return hints
@@ -122,7 +130,7 @@ def _secondary_hints(crash: Crash, earlier: int) -> list[str]:
     facts = _secondary_facts(crash, earlier)
     if not facts:
         return []
-    return [f"Secondary, not the first crash of this boot ({'; '.join(facts)}): look at the first one."]
+    return [f"Secondary, not the first report of this boot ({'; '.join(facts)}): look at the first one."]
 
 
 def _secondary_facts(crash: Crash, earlier: int) -> list[str]:

@@ -279,7 +279,7 @@ class Report:
         crash = self.reader.crash(self.rule.kind)
         guilty = self._guilty(crash)
         what = self._what(crash)
-        hints = crash_hints(crash, guilty, self.earlier)
+        hints = crash_hints(crash, guilty, self.earlier, survived=self.rule.kind == "warning")
         if self.reader.panic_reason is not None:
             hints += panic_hints(crash)
         place = (guilty.function, f"[{guilty.module}]" if guilty.module else "") if guilty else ("", "")

@@ -148,3 +148,18 @@ def test_taint_letters_are_spelled_out() -> None:
     assert taint_words("PWD") == ("P (proprietary module), W (a warning came before), D (the kernel had died before)")
     assert taint_words("?") == "? (unknown)"
     assert taint_words("G") == taint_words("") == ""
+
+
+def test_a_warning_during_an_unload_is_called_no_crash() -> None:
+    text = """\
+[   10.000000] ------------[ cut here ]------------
+[   10.000001] WARNING: CPU: 0 PID: 1726 at drivers/demo.c:10 demo_exit+0x28/0x94 [demo]
+[   10.000002] Modules linked in: demo(O-)
+[   10.000003] CPU: 0 PID: 1726 Comm: modprobe Tainted: G           O      6.1.0 #1
+[   10.000004]  demo_exit [demo] from sys_delete_module+0x2c/0x80
+[   10.000005] ---[ end trace 0000000000000000 ]---
+"""
+    (incident,) = judge(text)
+    assert incident.kind == "warning"
+    assert any(hint.startswith("demo warned during its own unload") for hint in incident.hints)
+    assert not any("crash" in hint for hint in incident.hints)
