@@ -23,6 +23,8 @@ __all__ = ["Interrupter", "TestAbortedError"]
 
 _STDLIB = sysconfig.get_path("stdlib") + os.sep
 _PACKAGE = Path(__file__).parents[1]
+_LOCKS_OF_SSH = f"{os.sep}paramiko{os.sep}"
+"""Where an exception can leave a lock of the connection held for ever."""
 _MACHINERY = tuple(str(Path(str(module.__file__)).parent) + os.sep for module in (_pytest, pluggy))
 
 
@@ -191,10 +193,10 @@ def _in_any(frame: FrameType | None, files: frozenset[str]) -> bool:
 
 
 def _in_machinery(frame: FrameType | None) -> bool:
-    """Whether it is pytest that runs here: the innermost function that is not the standard library's is its own."""
+    """Whether pytest or paramiko runs here: the innermost function that is not the standard library's is its own."""
     while frame is not None:
         file = frame.f_code.co_filename
         if not file.startswith("<") and not (file.startswith(_STDLIB) and "site-packages" not in file):
-            return file.startswith(_MACHINERY)
+            return file.startswith(_MACHINERY) or _LOCKS_OF_SSH in file
         frame = frame.f_back
     return False
