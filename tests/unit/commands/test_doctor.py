@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,12 +45,13 @@ def _shell(sim: SimProcess) -> Shell:
     ssh = sim.ssh
     config = SshConfig(host=ssh.host, port=ssh.port, user=ssh.user, key=ssh.key, known_hosts=ssh.known_hosts, sudo=True)
     shell = Shell(config, board="sim")
-    for _ in range(100):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         try:
             shell.run("true")
         except Exception:
-            sim.control.status()
             shell.drop()
+            time.sleep(0.05)
         else:
             return shell
     raise AssertionError("the board did not boot")
