@@ -94,8 +94,10 @@ SHEPHERD = (
     _shepherd(
         "leak_cma",
         (
-            "for i in 1 2 3 4 5 6 7 8; do modprobe shepherd leak_cma=1 || break; "
-            "dmesg | grep -q 'alloc failed' && break; modprobe -r shepherd; done",
+            (
+                "for i in 1 2 3 4 5 6 7 8; do modprobe shepherd leak_cma=1 || break; "
+                "dmesg | grep -q 'alloc failed' && break; modprobe -r shepherd; done"
+            ),
         ),
         "cma-alloc-failure",
     ),
