@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pytest_shepherd_hil.commands.options import add_boards_file
 
 if TYPE_CHECKING:
     import argparse
@@ -22,7 +23,7 @@ def add_doctor_options(parser: argparse.ArgumentParser) -> None:
     parser.epilog = DOCTOR_STATUS
     boards = "which boards; without any, all real boards of boards.toml (embedded and virtual ones only by name)"
     parser.add_argument("board", nargs="*", metavar="BOARD", help=boards)
-    _add_boards_file(parser)
+    add_boards_file(parser)
     parser.add_argument(
         "--format", choices=("text", "json"), default="text", help="json: one object per check and line"
     )
@@ -33,11 +34,6 @@ def add_console_options(parser: argparse.ArgumentParser) -> None:
     """Those of ``shepherd-hil console``."""
     parser.epilog = CONSOLE_STATUS
     parser.add_argument("board", metavar="BOARD", help="which board")
-    _add_boards_file(parser)
+    add_boards_file(parser)
     parser.add_argument("--raw", action="store_true", help="show bytes as they come, escape sequences included")
     parser.add_argument("--timestamps", action="store_true", help="begin each line with this host's time")
-
-
-def _add_boards_file(parser: argparse.ArgumentParser) -> None:
-    boards = "the file that describes the boards (default: the nearest boards.toml here or above)"
-    parser.add_argument("--boards", type=Path, metavar="FILE", help=boards)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["NEVER", "add_rules_options", "add_scan_options"]
+__all__ = ["NEVER", "add_boards_file", "add_rules_options", "add_scan_options"]
 
 NEVER = "never"
 STATUS = (
@@ -41,5 +41,10 @@ def add_rules_options(parser: argparse.ArgumentParser) -> None:
 def _add_choice_of_rules(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rules", action="append", default=[], type=Path, metavar="FILE", help="rules of yours on top")
     parser.add_argument("--board", metavar="NAME", help="use what boards.toml says of this board")
+    add_boards_file(parser)
+
+
+def add_boards_file(parser: argparse.ArgumentParser) -> None:
+    """Where the boards are described."""
     boards = "the file that describes the boards (default: the nearest boards.toml here or above)"
     parser.add_argument("--boards", type=Path, metavar="FILE", help=boards)
