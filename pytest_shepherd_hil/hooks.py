@@ -31,6 +31,11 @@ class HilHooks:
             for board in self._bench.boards
         ]
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """From here on SIGTERM ends the run as Ctrl-C does."""
+        self._bench.termination.install()
+
     @pytest.hookimpl(trylast=True)
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Where there are several boards, make a test that uses one once for each of them: ``test_it[bbb01]``."""
@@ -84,10 +89,21 @@ class HilHooks:
         result = (yield) if session is None else (yield from session.teardown(item))
         return result
 
-    @pytest.hookimpl(trylast=True, specname="pytest_runtest_teardown")
-    def pytest_hil_leave(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
-        """A test's fixtures have ended; where the next test is for another board, end all that use this one."""
+    @pytest.hookimpl(wrapper=True, trylast=True, specname="pytest_runtest_teardown")
+    def pytest_hil_leave(self, item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+        """A test's fixtures have ended, well or not; where the next test is for another board, end all of it."""
+        __tracebackhide__ = True
+        try:
+            result = yield
+        except (KeyboardInterrupt, pytest.exit.Exception):
+            raise
+        except BaseException as error:
+            both = self._bench.leave_after(error, item, nextitem)
+            if both is not None:
+                raise both from None
+            raise
         self._bench.leave(item, nextitem)
+        return result
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
