@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from typing import TYPE_CHECKING
@@ -39,6 +40,11 @@ class Termination:
         if self._installed and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             self._installed = False
+
+    def ask(self) -> None:
+        """Have this process end so, unless it is about to. For any thread."""
+        if not self.came:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         del signum, frame

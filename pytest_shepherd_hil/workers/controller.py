@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_shepherd_hil.guard.termination import SIGTERM
 from pytest_shepherd_hil.report.progress import show_progress
 from pytest_shepherd_hil.report.summary import RunSummary
-from pytest_shepherd_hil.workers.worker import CHANNEL, HELD
+from pytest_shepherd_hil.workers.worker import CHANNEL, END, HELD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,13 +31,20 @@ class _Worker:
         summary: what it has to say at the end, as far as it has told.
     """
 
-    def __init__(self, config: pytest.Config, held: list[str]) -> None:
+    def __init__(self, config: pytest.Config, held: list[str], channel: Any) -> None:
         self.held = held
         self.tests: list[str | None] = []
         self.summary = RunSummary()
         self._config = config
+        self._channel = channel
+        channel.setcallback(self._on_message)
 
-    def on_message(self, message: tuple[str, Any]) -> None:
+    def end(self) -> None:
+        """Have it end now, as with Ctrl-C."""
+        with contextlib.suppress(OSError):  # it has ended
+            self._channel.send(END)
+
+    def _on_message(self, message: tuple[str, Any]) -> None:
         kind, what = message
         if kind == "say":
             with contextlib.suppress(OSError, ValueError):  # the terminal is closed
@@ -86,9 +94,8 @@ class ControllerHooks:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Node) -> None:
         """A worker is about to start: give it boards that no other has, those of a dead one if it takes its place."""
-        worker = self._workers[node] = _Worker(self._config, self._free.pop(0))
         channel = node.gateway.newchannel()
-        channel.setcallback(worker.on_message)
+        worker = self._workers[node] = _Worker(self._config, self._free.pop(0), channel)
         node.workerinput[HELD] = worker.held
         node.workerinput[CHANNEL] = channel
 
@@ -99,6 +106,14 @@ class ControllerHooks:
         if worker is not None:  # xdist tells it twice after Ctrl-C
             self._free.append(worker.held)
             self._take_over(worker)
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Ctrl-C reaches the workers, too; SIGTERM perhaps only this process."""
+        if str(excinfo.value) != SIGTERM:
+            return
+        show_progress(self._config, "SIGTERM: the workers end and put their boards back")
+        for worker in list(self._workers.values()):
+            worker.end()
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:

@@ -11,12 +11,14 @@ from pytest_shepherd_hil.bench import board_of
 from pytest_shepherd_hil.report.summary import RunSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from pytest_shepherd_hil.bench import Bench
 
-__all__ = ["CHANNEL", "HELD", "WorkerHooks", "WorkerLine", "worker_input"]
+__all__ = ["CHANNEL", "END", "HELD", "WorkerHooks", "WorkerLine", "worker_input"]
 
+END = "end"
+"""What the controller sends where it was told to end, and not its workers."""
 CHANNEL = "hil_channel"
 """Key of ``workerinput``: an execnet channel to the controller."""
 HELD = "hil_boards"
@@ -39,6 +41,10 @@ class WorkerLine:
     def __init__(self, channel: Any) -> None:
         self._channel = channel
         self._sent = RunSummary()
+
+    def on_end(self, end: Callable[[], None]) -> None:
+        """Have ``end`` called, in a thread of execnet's, where the controller wants the run to end now."""
+        self._channel.setcallback(lambda message: end() if message == END else None)
 
     def say(self, text: str) -> None:
         """Show a line of progress on the controller's terminal."""
@@ -71,6 +77,7 @@ class WorkerHooks:
     def __init__(self, bench: Bench, line: WorkerLine) -> None:
         self._bench = bench
         self._line = line
+        line.on_end(bench.termination.ask)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:

@@ -271,7 +271,10 @@ def test_a_run_that_is_to_end_ends_on_all_boards(suite: Suite, option: str, fail
     assert outcomes.get("passed", 0) < 40
 
 
-def test_ctrl_c_closes_all_boards(suite: Suite) -> None:
+@pytest.mark.parametrize(
+    ("number", "to_all"), [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGTERM, True)]
+)
+def test_a_run_that_is_told_to_end_closes_all_boards(suite: Suite, number: signal.Signals, to_all: bool) -> None:
     suite.write(
         """
         import os, time
@@ -281,7 +284,7 @@ def test_ctrl_c_closes_all_boards(suite: Suite) -> None:
             with open(f"{board.name}.part", "w") as file:
                 file.write(str(board._own.pid))
             os.rename(f"{board.name}.part", f"{board.name}.pid")
-            time.sleep(60)
+            time.sleep(500)
         """
     )
     folder = suite.pytester.path
@@ -296,13 +299,18 @@ def test_ctrl_c_closes_all_boards(suite: Suite) -> None:
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGINT)
+        (os.killpg if to_all else os.kill)(process.pid, number)
         output, _ = process.communicate(timeout=40)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
     assert process.returncode == pytest.ExitCode.INTERRUPTED
+    assert "KeyboardInterrupt" in output
+    for board in ("one", "two"):
+        assert f"hil: {board}: put back " in output
+    if number == signal.SIGTERM:
+        assert "hil: SIGTERM: the workers end and put their boards back" in output
     assert "\n  test_it.py::test_guilty[one]\n" in output  # where its evidence lies
     deadline = time.monotonic() + 20
     for pid in (int(path.read_text()) for path in pids):
