@@ -131,8 +131,18 @@ class Judge:
             if self._on_incident == "abort-run":
                 self._abort_run(incidents[0])
             self._summary.late.append(hook.pytest_report_to_serializable(config=self._config, report=report))
-            if not hasattr(self._config, "workerinput"):  # a worker's reports must be of the test that it runs
+            if hasattr(self._config, "workerinput"):  # a worker's reports must be of the test that it runs
+                self._count_failure()
+            else:
                 hook.pytest_runtest_logreport(report=report)
+
+    def _count_failure(self) -> None:
+        """As pytest does for each report, for ``--maxfail``."""
+        session, most = self._config.pluginmanager.get_plugin("session"), self._config.getoption("maxfail")
+        if session is not None:
+            session.testsfailed += 1
+            if most and session.testsfailed >= most:
+                session.shouldfail = f"stopping after {session.testsfailed} failures"
 
     def _abort_run(self, incident: Incident) -> None:
         session = self._config.pluginmanager.get_plugin("session")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,15 +31,24 @@ class _Worker:
         held: the boards that it holds.
         tests: for which board each test is that it has collected; empty until it has.
         summary: what it has to say at the end, as far as it has told.
+        done: set when it has told all.
     """
 
     def __init__(self, config: pytest.Config, held: list[str], channel: Any) -> None:
         self.held = held
         self.tests: list[str | None] = []
         self.summary = RunSummary()
+        self.done = threading.Event()
         self._config = config
         self._channel = channel
-        channel.setcallback(self._on_message)
+        self._late_told = 0
+        channel.setcallback(self._on_message, endmarker=("done", None))
+
+    def news_of_late(self) -> list[dict[str, Any]]:
+        """Reports of incidents that came when their test had ended, each once."""
+        news = self.summary.late[self._late_told :]
+        self._late_told += len(news)
+        return news
 
     def end(self) -> None:
         """Have it end now, as with Ctrl-C."""
@@ -53,6 +64,8 @@ class _Worker:
             self.tests = what
         elif kind == "news":
             self.summary.merge(RunSummary(**what))
+        elif kind == "done":
+            self.done.set()
 
 
 class ControllerHooks:
@@ -62,6 +75,9 @@ class ControllerHooks:
         config: pytest's.
         bench: the boards of the run; the controller itself opens none of them.
     """
+
+    FAREWELL_S = 5.0
+    """How long workers that were told to end, too, may take to say their last words before reports are written."""
 
     def __init__(self, config: pytest.Config, bench: Bench) -> None:
         self._config = config
@@ -115,6 +131,20 @@ class ControllerHooks:
         for worker in list(self._workers.values()):
             worker.end()
 
+    def pytest_runtest_logfinish(self) -> None:
+        """A worker's test is over; it has told before what it knows of the tests before it."""
+        for worker in list(self._workers.values()):
+            self._tell_late(worker)
+
+    @pytest.hookimpl(tryfirst=True, specname="pytest_sessionfinish")
+    def pytest_hil_await_workers(self, exitstatus: int) -> None:
+        """After Ctrl-C: what workers have still to say of tests is to be in the reports that are written now."""
+        deadline = time.monotonic() + self.FAREWELL_S
+        for worker in list(self._workers.values()):
+            if exitstatus == pytest.ExitCode.INTERRUPTED:
+                worker.done.wait(max(deadline - time.monotonic(), 0))
+            self._tell_late(worker)
+
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         """The run is over, perhaps by Ctrl-C: what the last workers have told is still to be said."""
@@ -123,10 +153,16 @@ class ControllerHooks:
             self._take_over(worker)
 
     def _take_over(self, worker: _Worker) -> None:
+        self._tell_late(worker)
         self._bench.summary_of_others.merge(worker.summary)
-        for data in worker.summary.late:
+
+    def _tell_late(self, worker: _Worker) -> None:
+        for data in worker.news_of_late():
             report = self._config.hook.pytest_report_from_serializable(config=self._config, data=data)
             self._config.hook.pytest_runtest_logreport(report=report)
+        session, scheduling = (self._config.pluginmanager.get_plugin(name) for name in ("session", "dsession"))
+        if session is not None and session.shouldfail and not getattr(scheduling, "shouldstop", True):
+            scheduling.shouldstop = session.shouldfail  # pytest counts our reports for --maxfail, xdist does not
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config) -> BoardScheduling | None:

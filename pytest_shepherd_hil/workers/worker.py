@@ -61,6 +61,10 @@ class WorkerLine:
             self._send("news", news.to_dict())
             self._sent.merge(news)
 
+    def done(self) -> None:
+        """Nothing more is to be said."""
+        self._send("done", None)
+
     def _send(self, kind: str, what: object) -> None:
         with contextlib.suppress(OSError):  # the controller has gone; the run is ending
             self._channel.send((kind, what))
@@ -84,8 +88,9 @@ class WorkerHooks:
         """Before xdist tells which tests there are, tell for which boards."""
         self._line.tests([board_of(item) for item in session.items])
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logfinish(self) -> None:
-        """A test is over: if the worker dies in the next one, what is known so far is not lost."""
+        """A test is over, and xdist has not said so yet: if the worker dies in the next one, what is known so far is not lost."""
         self._line.sum_up(self._bench.summary())
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -93,3 +98,4 @@ class WorkerHooks:
         """The boards are closed: say what is left to be said."""
         yield
         self._line.sum_up(self._bench.summary())
+        self._line.done()

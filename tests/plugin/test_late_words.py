@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,6 +55,43 @@ def test_they_are_charged_to_the_test_that_caused_them(suite: Suite, workers: tu
     result.stdout.no_fnmatch_line("*outside of any test*")
     assert list(suite.evidence) == ["test_guilty"]
     assert "PRU did not answer" in (suite.pytester.path / "junit.xml").read_text()
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")])
+def test_they_count_as_a_failure_of_the_run_at_once(suite: Suite, workers: tuple[str, ...]) -> None:
+    more = "\n@pytest.mark.parametrize('number', range(5))\ndef test_more(shell, number): shell.run('true')\n"
+    result = suite.run(SOURCE + more, "-x", *workers)
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["*stopping after 1 failures*"])
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")])
+def test_they_are_in_junits_file_also_where_the_run_was_broken_off(suite: Suite, workers: tuple[str, ...]) -> None:
+    suite.write(SOURCE.replace('    print("WENT ON")', '    open("stuck", "w").close()\n    time.sleep(500)'))
+    folder = suite.pytester.path
+    lean = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "--board", "sim01", "--junitxml", "junit.xml", *lean, *workers],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not (folder / "stuck").exists():
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    assert process.returncode == pytest.ExitCode.INTERRUPTED
+    assert b"FAILED test_it.py::test_guilty - PRU did not answer" in output
+    assert "PRU did not answer" in (folder / "junit.xml").read_text()
 
 
 def test_they_are_charged_to_it_after_a_restart_on_purpose_too(suite: Suite) -> None:

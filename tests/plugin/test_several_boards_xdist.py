@@ -271,9 +271,7 @@ def test_a_run_that_is_to_end_ends_on_all_boards(suite: Suite, option: str, fail
     assert outcomes.get("passed", 0) < 40
 
 
-@pytest.mark.parametrize(
-    ("number", "to_all"), [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGTERM, True)]
-)
+@pytest.mark.parametrize(("number", "to_all"), [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGTERM, True)])
 def test_a_run_that_is_told_to_end_closes_all_boards(suite: Suite, number: signal.Signals, to_all: bool) -> None:
     suite.write(
         """
