@@ -149,10 +149,15 @@ class Bench:
                 self._next_boards[one] = name
         return self._next_boards.get(item)
 
-    def tell_late(self) -> None:
-        """See :meth:`HilSession.tell_late`, for each board."""
+    def finish(self) -> None:
+        """See :meth:`HilSession.finish`, for each board."""
         for session in self._sessions.values():
-            session.tell_late()
+            session.finish()
+
+    def stop_for_strays(self) -> None:
+        """See :meth:`HilSession.stop_for_strays`, for each board."""
+        for session in self._sessions.values():
+            session.stop_for_strays()
 
     def tear_down_leftovers(self, session: pytest.Session) -> None:
         """After Ctrl-C: end the fixtures that are still set up, while the boards are still open."""

@@ -47,6 +47,16 @@ class HilHooks:
             names = self._bench.names
             metafunc.parametrize(SESSION_FIXTURE, names, indirect=True, ids=names, scope="session")
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Between tests: what has happened there may be the end of the run."""
+        self._bench.stop_for_strays()
+        if item.session.shouldfail:
+            raise item.session.Failed(item.session.shouldfail)
+        result = yield
+        self._bench.stop_for_strays()
+        return result
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
         """Guard a test's setup, whatever comes to need the board in it."""
@@ -125,7 +135,7 @@ class HilHooks:
         """While there are boards: after Ctrl-C end the fixtures that are still set up; say what came late."""
         if exitstatus == pytest.ExitCode.INTERRUPTED:
             self._bench.tear_down_leftovers(session)
-        self._bench.tell_late()
+        self._bench.finish()
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -160,7 +160,8 @@ class ControllerHooks:
         for data in worker.news_of_late():
             report = self._config.hook.pytest_report_from_serializable(config=self._config, data=data)
             self._config.hook.pytest_runtest_logreport(report=report)
-        session, scheduling = (self._config.pluginmanager.get_plugin(name) for name in ("session", "dsession"))
+        session = self._config.pluginmanager.get_plugin("session")
+        scheduling: Any = self._config.pluginmanager.get_plugin("dsession")
         if session is not None and session.shouldfail and not getattr(scheduling, "shouldstop", True):
             scheduling.shouldstop = session.shouldfail  # pytest counts our reports for --maxfail, xdist does not
 

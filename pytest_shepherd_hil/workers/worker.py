@@ -90,7 +90,7 @@ class WorkerHooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logfinish(self) -> None:
-        """A test is over, and xdist has not said so yet: if the worker dies in the next one, what is known so far is not lost."""
+        """A test is over, and xdist says so next: if the worker dies in the one after it, what is known is not lost."""
         self._line.sum_up(self._bench.summary())
 
     @pytest.hookimpl(wrapper=True, trylast=True)

@@ -94,6 +94,53 @@ def test_they_are_in_junits_file_also_where_the_run_was_broken_off(suite: Suite,
     assert "PRU did not answer" in (folder / "junit.xml").read_text()
 
 
+def test_what_a_harmed_board_says_before_its_restart_adds_to_the_tests_evidence(suite: Suite) -> None:
+    result = suite.run(
+        """
+        from pytest_shepherd_hil import recovery
+
+        sync = recovery._sync
+        def says_more(board):
+            console = board.console()
+            board.hardware.printk("shprd.k: Faulty behavior - PRU did not answer to trigger-request in time!")
+            console.expect("trigger-request")
+            sync(board)
+        recovery._sync = says_more
+
+        def test_guilty(board): board.hardware.printk("shprd.k: mem corruption?")
+        def test_next(shell): shell.run("true")
+        """
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.no_fnmatch_line("*outside of any test*")
+    assert [found["kind"] for found in suite.incidents("test_guilty")] == ["shepherd-fault", "pru-timeout"]
+    assert "trigger-request" in (suite.evidence["test_guilty"] / "console.txt").read_text()
+
+
+@pytest.mark.parametrize("where", ["verdict", "late"])
+def test_what_ctrl_c_cuts_off_while_a_verdict_is_made_is_said_all_the_same(suite: Suite, where: str) -> None:
+    suite.pytester.makeconftest(
+        """
+        from pytest_shepherd_hil.judge import Judge
+
+        write = Judge.write_evidence
+        def interrupted(self, window):
+            if self._guard.unexpected(window):
+                Judge.write_evidence = write
+                raise KeyboardInterrupt
+            return write(self, window)
+        Judge.write_evidence = interrupted
+        """
+    )
+    at_once = "def test_guilty(board): board.hardware.printk('shprd.k: mem corruption?')\n"
+    result = suite.run(SOURCE if where == "late" else at_once, "--junitxml", "junit.xml")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    words = "PRU did not answer" if where == "late" else "shepherd: mem corruption?"
+    result.stdout.fnmatch_lines([f"FAILED test_it.py::test_guilty - {words}*"])
+    result.stdout.no_fnmatch_line("*outside of any test*")
+    assert words in (suite.pytester.path / "junit.xml").read_text()
+
+
 def test_they_are_charged_to_it_after_a_restart_on_purpose_too(suite: Suite) -> None:
     cycle = """
 def test_cycle(board):
