@@ -12,7 +12,7 @@ import pytest
 from pytest_shepherd_hil.guard.termination import SIGTERM
 from pytest_shepherd_hil.report.progress import show_progress
 from pytest_shepherd_hil.report.summary import RunSummary
-from pytest_shepherd_hil.workers.worker import CHANNEL, END, HELD
+from pytest_shepherd_hil.workers.worker import CHANNEL, END, HELD, TAKES_OVER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,6 +83,7 @@ class ControllerHooks:
         self._config = config
         self._bench = bench
         self._free: list[list[str]] = []
+        self._left: set[str] = set()
         self._workers: dict[Node, _Worker] = {}
 
     @pytest.hookimpl(optionalhook=True)
@@ -113,6 +114,7 @@ class ControllerHooks:
         channel = node.gateway.newchannel()
         worker = self._workers[node] = _Worker(self._config, self._free.pop(0), channel)
         node.workerinput[HELD] = worker.held
+        node.workerinput[TAKES_OVER] = not self._left.isdisjoint(worker.held)
         node.workerinput[CHANNEL] = channel
 
     @pytest.hookimpl(optionalhook=True)
@@ -121,6 +123,7 @@ class ControllerHooks:
         worker = self._workers.pop(node, None)
         if worker is not None:  # xdist tells it twice after Ctrl-C
             self._free.append(worker.held)
+            self._left.update(worker.held)
             self._take_over(worker)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pytest_shepherd_hil.bench import Bench
 
-__all__ = ["CHANNEL", "END", "HELD", "WorkerHooks", "WorkerLine", "worker_input"]
+__all__ = ["CHANNEL", "END", "HELD", "TAKES_OVER", "TAKE_OVER_S", "WorkerHooks", "WorkerLine", "worker_input"]
 
 END = "end"
 """What the controller sends where it was told to end, and not its workers."""
@@ -23,6 +23,10 @@ CHANNEL = "hil_channel"
 """Key of ``workerinput``: an execnet channel to the controller."""
 HELD = "hil_boards"
 """Key of ``workerinput``: the names of the boards that the worker holds."""
+TAKES_OVER = "hil_takes_over"
+"""Key of ``workerinput``: whether another worker, which has died, held them before."""
+TAKE_OVER_S = 30.0
+"""How long the boards of a dead worker are waited for: what it has left behind may still hold their locks."""
 
 
 def worker_input(config: pytest.Config) -> dict[str, Any] | None:
