@@ -16,7 +16,6 @@ from pytest_shepherd_hil.boards import ConsoleConfig
 from pytest_shepherd_hil.commands.boards_file import boards_file
 from pytest_shepherd_hil.commands.keyboard import Keyboard
 from pytest_shepherd_hil.commands.live_text import LiveText, stamp
-from pytest_shepherd_hil.commands.run_log import run_log
 from pytest_shepherd_hil.console.port import PortLostError, SerialPort
 from pytest_shepherd_hil.errors import ConfigError, ConsoleError, HilError, HostError
 from pytest_shepherd_hil.lock import BoardLock
@@ -258,11 +257,9 @@ class _Session:
         board = self._board
         self._refusal = "read-only while a run holds the board"
         self.screen.note(f"board {board.name} is in use {holder}")
-        path, why = self._lock.console_log(), ""
+        path = self._lock.console_log()
         if path is None:
-            path, why = run_log(holder, board.name)
-        if path is None:
-            self.screen.note(f"read-only, but its console log cannot be found: {why}")
+            self.screen.note("read-only, and whoever has it has noted no console log: another `shepherd-hil` command?")
             self.screen.note(f"waiting until it lets go of the board; {how}")
         else:
             self.screen.note(f"read-only: this is what it records in {path}; {how}")
