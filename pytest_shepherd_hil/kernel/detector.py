@@ -189,7 +189,9 @@ class Detector:
         for text in texts:
             if text in message:
                 return False
-        if ("]" in message and may_embed(message)) or (beginning in MARKED and MARK.match(message)):
+        if "]" in message and (may_embed(message) or ASKED_FOR.match(message)):
+            return False
+        if beginning in MARKED and MARK.match(message):
             return False
         if self._preamble:
             self._preamble.clear()
@@ -409,9 +411,10 @@ class Detector:
             cause = self._causes.lasting(hit, line) or self._causes.of(hit.rule, line)
             self._count += cause is None
             number = self._count if cause is None else cause.id
-            report = Report(number, hit, line, tuple(self._preamble), self._crashes)
+            at_once = [*self._others.values(), *([self._report] if self._report else [])]
+            earlier = self._crashes + sum(other.of_kernel and not other.counted for other in at_once)
+            report = Report(number, hit, line, tuple(self._preamble), earlier)
             report.cause = cause
-            self._crashes += hit.rule.report == "oops" and not hit.rule.remains
         if self._report is not None and self._report.caller is not None:
             self._others[self._report.caller] = self._report
         self._report = report
@@ -438,6 +441,9 @@ class Detector:
             return incident
         if incident.fatal:
             self._fatal = incident
+        if report.of_kernel and not report.counted:
+            report.counted = True
+            self._crashes += 1
         self._causes.remember(incident, report.last_time)
         if report.rule.repeats:
             self._causes.remember_lasting(report.hit, incident, report.last_time)

@@ -34,6 +34,8 @@ _MAX_FOREIGN_AFTER_TRACE = 20
 
 _ONE_OF_MANY = {"rcu-stall", "machine-check"}
 """Kinds whose first line comes several times in one report."""
+_OF_ANYBODY = {"oops-unhandled-fault", "alignment-trap", "boot-loader"}
+"""Rules whose line is also printed for a process that only gets a signal, or before there is a kernel."""
 _ONE_AFTER_ANOTHER = {"memory-leak", "slab"}
 """Rules of which several lines in a row begin one report."""
 _NUMBER = re.compile(r"\[#\d{1,6}\]")
@@ -78,6 +80,8 @@ class Report:
         self._foreign = 0
         self._refined = False
         self._cut_here = bool(preamble)
+        self.counted = False
+        """Among the crashes of this boot."""
         self.cause: Incident | None = None
         """The incident that is reported here once more, or of which this report is a consequence."""
         for before in preamble:
@@ -212,12 +216,24 @@ class Report:
         """It was begun by a line from the middle of a report, and nothing more came of a crash."""
         if not self.rule.remains or self.rule.id != "remains" or self.fatal:
             return False
+        if self.reader.of_a_process:
+            return True
         return not (self.reader.shows_a_crash or (self._cut_here and self._total > 2))
+
+    @property
+    def of_kernel(self) -> bool:
+        """The kernel itself has crashed, as far as it has said by now: what comes later may be due to that."""
+        if self.rule.report != "oops" or self.hit.rule.remains:
+            return False
+        if self.rule.id not in _OF_ANYBODY or self.reader.numbered or self.fatal:
+            return True
+        return self.reader.reading().pc is not None
 
     def refined_by(self, hit: Hit) -> bool:
         """Whether a line says more exactly what this is a report of."""
         if self.rule.remains:
-            return hit.rule.report is not None and not hit.rule.remains and self._total < 12
+            first = self._total < 12 and not self.reader.of_a_process
+            return first and hit.rule.report is not None and not hit.rule.remains
         if self.rule.id == "headline-cut":
             return hit.rule.report is not None and hit.rule is not self.rule and self._total < 4
         return self.rule.kind in hit.rule.refines and hit.rule.id != self.rule.id and not self._refined
