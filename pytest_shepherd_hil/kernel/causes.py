@@ -33,9 +33,9 @@ class _Cause:
 
 
 def _identity(hit: Hit) -> tuple[str, ...]:
-    """What is the same each time a stall is reported: the rule, and the task or cpu that does not go on."""
+    """What is the same each time a stall is reported: the rule, and the task, cpu or pool that does not go on."""
     groups = hit.match.groupdict()
-    return (hit.rule.id, *(groups.get(name) or "" for name in ("comm", "pid", "cpu")))
+    return (hit.rule.id, *(groups.get(name) or "" for name in ("comm", "pid", "cpu", "pool")))
 
 
 class Causes:
