@@ -15,6 +15,7 @@ from pytest_shepherd_hil.kernel.machinery import is_machinery
 from pytest_shepherd_hil.kernel.marks import MARK, MARKED
 from pytest_shepherd_hil.kernel.rows import MAX_LINE_CHARS, Rows
 from pytest_shepherd_hil.kernel.shapes import shape_of
+from pytest_shepherd_hil.kernel.stalls import in_flight, is_whole, of_headline, work_hints
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.kernel.incident import Crash
@@ -269,6 +270,8 @@ class Report:
             return False
         if self.reader.ended or self.reader.panic_ended:
             return True
+        if self.rule.kind == "workqueue-lockup" and is_whole(self._lines):
+            return True
         return self.rule.report == "trace" and self.rule.kind != "warning" and self.reader.traced
 
     def incident(self, *, is_open: bool) -> Incident:
@@ -292,10 +295,14 @@ class Report:
         )
 
     def _incident(self, *, is_open: bool) -> Incident:
-        crash = self.reader.crash(self.rule.kind)
+        crash = of_headline(self.reader.crash(self.rule.kind), self.rule.kind, self._groups)
+        works = in_flight(self._lines, self._groups.get("pool")) if self.rule.kind == "workqueue-lockup" else []
+        if len(works) == 1:
+            ((pid, work),) = works
+            crash = replace(crash, pid=pid, frames=crash.frames or (work,))
         guilty = self._guilty(crash)
         what = self._what(crash)
-        hints = crash_hints(crash, guilty, self.earlier, survived=self.rule.kind == "warning")
+        hints = crash_hints(crash, guilty, self.earlier, survived=self.rule.kind == "warning") + work_hints(works)
         if self.reader.panic_reason is not None:
             hints += panic_hints(crash)
         place = (guilty.function, f"[{guilty.module}]" if guilty.module else "") if guilty else ("", "")
