@@ -23,6 +23,9 @@ A rule is a table ``[rules.<id>]`` with
     kinds: in an open report of such a kind, before its trace, the line makes it a report of this rule
 ``repeats`` (optional)
     true where the kernel reports again and again while it lasts: the same again soon after is a consequence
+``same_as`` (optional)
+    kinds: within ``within_s`` after a report of one of these that names the same function and the same task or cpu, the
+    report is a consequence of that one, if nothing was printed in between or it tells that it has lasted since then
 ``contains`` (optional)
     texts of which each matching line has at least one. Makes a scan of whole files fast; leave it out if in doubt.
 ``remains`` (optional)
@@ -69,6 +72,7 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "adds": str,
     "refines": list,
     "repeats": bool,
+    "same_as": list,
     "remains": bool,
     "contains": list,
 }
@@ -99,6 +103,7 @@ class Rule:
     adds: str | None = None
     refines: tuple[str, ...] = ()
     repeats: bool = False
+    same_as: tuple[str, ...] = ()
     remains: bool = False
     contains: tuple[str, ...] = ()
 
@@ -249,7 +254,7 @@ def read_rule(file: str, rule_id: str, table: object) -> Rule:
         raise RuleError(f"{where}: severity = {severity!r} is none of {', '.join(Severity)}")
     if "report" in values and values["report"] not in _REPORTS:
         raise RuleError(f"{where}: report = {values['report']!r} is none of {', '.join(_REPORTS)}")
-    lists = {key: cast("list[object]", values.get(key, [])) for key in ("consequence_of", "refines", "contains")}
+    lists = {key: cast("list[object]", values.get(key, [])) for key, sort in _KEYS.items() if sort is list}
     for key, entries in lists.items():
         if not all(isinstance(entry, str) and entry for entry in entries):
             raise RuleError(f"{where}: {key} is a list of {'texts' if key == 'contains' else 'kinds or ids of rules'}")
@@ -267,6 +272,7 @@ def read_rule(file: str, rule_id: str, table: object) -> Rule:
         report=cast("str | None", values.get("report")),
         consequence_of=tuple(str(cause) for cause in lists["consequence_of"]),
         refines=tuple(str(kind) for kind in lists["refines"]),
+        same_as=tuple(str(kind) for kind in lists["same_as"]),
         repeats=bool(values.get("repeats", False)),
         remains=bool(values.get("remains", False)),
         contains=tuple(str(text) for text in lists["contains"]),
