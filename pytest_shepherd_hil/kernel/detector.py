@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_shepherd_hil.kernel.causes import Causes
+from pytest_shepherd_hil.kernel.causes import Causes, is_same_stall
 from pytest_shepherd_hil.kernel.gates import KEY
 from pytest_shepherd_hil.kernel.hints import cma_hints, reboot_hints, remoteproc_hints
 from pytest_shepherd_hil.kernel.lines import may_embed, split_embedded
@@ -59,7 +59,8 @@ class Detector:
     the kernel's own banner, a prompt with a command that shows logs. The banners of one boot, boot loader and kernel,
     come in a fixed order: one that goes on in that order belongs to the same boot. A reboot that ends a report, or
     follows a panic, is a consequence of that. A stall that the kernel reports again while it lasts (``repeats`` in the
-    rule) is one incident: the first report is the cause, each later one a consequence. After a panic nothing counts
+    rule) is one incident: the first report is the cause, each later one a consequence; so is another watchdog's report
+    of the same stall (``same_as``), which is therefore given out only when it is over. After a panic nothing counts
     until the board boots. A report that silence
     had cut goes on, under its id, where more of it comes.
     """
@@ -415,12 +416,14 @@ class Detector:
             earlier = self._crashes + sum(other.of_kernel and not other.counted for other in at_once)
             report = Report(number, hit, line, tuple(self._preamble), earlier)
             report.cause = cause
+            if cause is None and hit.rule.same_as:
+                report.twin = self._causes.twin(hit, line, report.first_line)
         if self._report is not None and self._report.caller is not None:
             self._others[self._report.caller] = self._report
         self._report = report
         if report.finished:
             return [self._close(report)]
-        if report.cause is not None or not self._unfinished or hit.rule.remains:
+        if report.cause is not None or report.twin is not None or not self._unfinished or hit.rule.remains:
             return []
         return [report.incident(is_open=True)]
 
@@ -435,6 +438,10 @@ class Detector:
         if report is self._report:
             self._report = self._others.popitem()[1] if self._others else None
         incident = report.incident(is_open=False)
+        twin = self._causes.still(report.twin) if report.cause is None else None
+        if twin is not None and is_same_stall(twin, incident):
+            report.cause = twin
+            incident = report.incident(is_open=False)
         if report.unfounded:
             self._last = None
             self._unfounded.append(incident)

@@ -85,6 +85,8 @@ class Report:
         """Among the crashes of this boot."""
         self.cause: Incident | None = None
         """The incident that is reported here once more, or of which this report is a consequence."""
+        self.twin: Incident | None = None
+        """A stall of which this report may tell once more."""
         for before in preamble:
             self.take(before)
         self.take(line, hit)
