@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_shepherd_hil.kernel.scan import scan_bytes
 from tests.unit.kernel.kernel_console import judge
 
 HUNG = """\
@@ -91,3 +92,81 @@ def test_two_pools_that_are_stuck_are_two_incidents() -> None:
     again = WORKQUEUE.replace("[  100.", "[  131.").replace("stuck for 30s", "stuck for 61s")
     (one,) = judge(WORKQUEUE + again)
     assert one.consequences == ("workqueue lockup: pool cpus=0 stuck for 61 s in demo_work [demo]",)
+
+
+def soft_lockup(time_s: float, stuck_s: int = 22, *, cpu: int = 0, pid: int = 1726, function: str = "demo_loop") -> str:
+    return report(
+        time_s,
+        f"watchdog: BUG: soft lockup - CPU#{cpu} stuck for {stuck_s}s! [modprobe:{pid}]",
+        *trace(cpu, pid, function),
+    )
+
+
+def rcu_stall(time_s: float, *, cpu: int = 0, pid: int = 1726, function: str = "demo_loop") -> str:
+    return report(
+        time_s,
+        "rcu: INFO: rcu_preempt self-detected stall on CPU",
+        f"rcu: \t{cpu}-....: (5249 ticks this GP) idle=7c4/1/0x40000002 softirq=1133/1133 fqs=2500",
+        "rcu: \t(t=5250 jiffies g=617 q=9 ncpus=1)",
+        *trace(cpu, pid, function),
+    )
+
+
+def trace(cpu: int, pid: int, function: str) -> list[str]:
+    return [
+        f"CPU: {cpu} PID: {pid} Comm: modprobe Tainted: G           O       6.1.0-18-armmp #1  Debian 6.1.76-1",
+        "Hardware name: Generic DT based system",
+        f"PC is at {function}+0x10/0x40 [demo]",
+        f" {function} [demo] from do_one_initcall+0x44/0x240",
+        " do_one_initcall from sys_init_module+0x60/0x1f8",
+        " sys_init_module from ret_fast_syscall+0x0/0x54",
+    ]
+
+
+def report(time_s: float, *messages: str) -> str:
+    return "".join(f"[{time_s + i / 1e4:12.6f}] {message}\n" for i, message in enumerate(messages))
+
+
+def test_two_watchdogs_that_see_one_loop_are_one_incident() -> None:
+    text = rcu_stall(100) + soft_lockup(101.5) + soft_lockup(125) + rcu_stall(163)
+    (incident,) = judge(text)
+    assert (incident.kind, incident.function, incident.id) == ("rcu-stall", "demo_loop", 1)
+    assert incident.consequences == (
+        "soft lockup: CPU 0 stuck for 22 s in modprobe in demo_loop+0x10 [demo]",
+        "soft lockup: CPU 0 stuck for 22 s in modprobe in demo_loop+0x10 [demo]",
+        "RCU stall (rcu_preempt) in demo_loop+0x10 [demo]",
+    )
+    assert incident.last_line == len(text.splitlines()) - 1
+    assert scan_bytes(text.encode()) == [incident]
+
+
+def test_a_loop_that_lasts_since_then_is_the_same_whatever_else_is_printed() -> None:
+    others = report(105, *(f"usb 1-1: number {i}" for i in range(30)))
+    (incident,) = judge(rcu_stall(100) + others + soft_lockup(121, 22))
+    assert incident.consequences == ("soft lockup: CPU 0 stuck for 22 s in modprobe in demo_loop+0x10 [demo]",)
+    assert len(judge(soft_lockup(100) + others + rcu_stall(121))) == 2
+
+
+def test_what_may_be_another_loop_is_another_incident() -> None:
+    first = rcu_stall(100)
+    for other in (
+        soft_lockup(101.5, cpu=1, pid=1800),
+        soft_lockup(101.5, pid=1800),
+        soft_lockup(101.5, function="other_loop"),
+        soft_lockup(190),
+        report(105, *(f"usb 1-1: number {i}" for i in range(30))) + soft_lockup(150, 22),
+    ):
+        assert [incident.kind for incident in judge(first + other)] == ["rcu-stall", "soft-lockup"]
+
+
+def test_a_panic_in_the_second_report_is_the_end_of_the_first() -> None:
+    panic = report(101.6, "Kernel panic - not syncing: softlockup: hung tasks")
+    (incident,) = judge(rcu_stall(100) + soft_lockup(101.5) + panic)
+    assert (incident.kind, incident.fatal) == ("rcu-stall", True)
+    assert incident.title.endswith("then panic: softlockup: hung tasks")
+
+
+def test_the_worker_of_a_stuck_pool_is_the_one_that_loops() -> None:
+    loop = soft_lockup(99.9, pid=12, function="demo_work")
+    (incident,) = judge(loop + WORKQUEUE)
+    assert (incident.kind, len(incident.consequences)) == ("soft-lockup", 1)
