@@ -111,6 +111,12 @@ class Causes:
         cause = self._latest.get(incident.kind) if incident is not None else None
         return cause.incident if cause and incident and cause.incident.id == incident.id else None
 
+    def last_report(self) -> tuple[Incident, float | None] | None:
+        """The latest failure that had a report, and the kernel time of its last line."""
+        reports = (c for c in self._latest.values() if c.incident.crash and c.incident.severity is Severity.FAIL)
+        last = max(reports, key=lambda each: each.incident.id, default=None)
+        return (last.incident, last.time_s) if last is not None else None
+
     def of(self, rule: Rule, line: Line) -> Incident | None:
         """The latest incident of which a line of this rule is a consequence."""
         cause = self._of(rule, line)

@@ -69,14 +69,14 @@ def crash_hints(crash: Crash, guilty: Frame | None, earlier: int, *, survived: b
     """
     hints = _unload_hints(crash, survived=survived)
     if crash.address is not None and crash.address < NULL_PAGE and crash.access == "execute":
-        hints.append(f"The kernel jumped to {crash.address:#x}: a function pointer that was NULL has been called.")
+        hints.append(f"The kernel jumped to {crash.address:#x}, as when a function pointer that is NULL is called.")
     elif crash.address is not None and crash.address < NULL_PAGE:
         module = guilty.module if guilty else None
         where = f"the DWARF of {module}.ko names the field" if module else "DWARF names the field"
-        hints.append(
-            f"The faulting address {crash.address:#x} is below {NULL_PAGE}: a NULL base pointer plus the field offset "
-            f"{crash.address:#x}; {where}."
-        )
+        what = "a NULL pointer that is followed itself, or to its first field"
+        if crash.address:
+            what = f"a NULL base pointer plus the field offset {crash.address:#x}"
+        hints.append(f"The faulting address {crash.address:#x} is below {NULL_PAGE}, as with {what}; {where}.")
     hints.extend(_secondary_hints(crash, earlier))
     return tuple(hints)
 
@@ -91,7 +91,8 @@ def _unload_hints(crash: Crash, *, survived: bool) -> list[str]:
     callback = _callback(crash.frames, module)
     if callback is None:
         verb = "warned" if survived else "crashed"
-        return [f"{module} {verb} during its own unload, by {who} (flag '-' in 'Modules linked in')."]
+        running = f"; {crash.comm} was running" if crash.comm else ""
+        return [f"{module} {verb} during its own unload (flag '-' in 'Modules linked in'){running}."]
     index, runner, sort, stop = callback
     function = crash.frames[index].function
     inner = crash.frames[0].function
@@ -105,7 +106,8 @@ def _unload_hints(crash: Crash, *, survived: bool) -> list[str]:
     hints.append(f"It happened while {module} was being unloaded ({flag}){below}.")
     if survived:  # nothing shows that what it reads was gone
         return hints
-    when = "when what it reads was torn down" if path else f"while {module} was being unloaded"
+    torn = path and crash.address is not None
+    when = "when what it reads was torn down" if torn else f"while {module} was being unloaded"
     hints.append(f"So the {sort} callback was still armed {when}: stop it ({stop}) before freeing what it reads.")
     return hints
 
@@ -174,8 +176,19 @@ def remoteproc_hints(message: str) -> tuple[str, ...]:
     return (f"Error -12 is ENOMEM: it may come of a failed CMA allocation; {loglevel}.",)
 
 
-def reboot_hints(request: str | None) -> tuple[str, ...]:
-    """Hints for a boot that nobody had announced."""
-    if request is None:
-        return ("The console showed no request to reboot before it, and no panic: see to watchdog, reset and power.",)
-    return (f"The kernel had said {request!r} before it: somebody asked for this reboot.",)
+def reboot_hints(request: str | None, before: str | None = None, past_s: float | None = None) -> tuple[str, ...]:
+    """Hints for a boot that nobody had announced.
+
+    Args:
+        request: what the kernel said of a reboot that it was asked for.
+        before: headline of the last report of a crash or a stall in that boot.
+        past_s: seconds of kernel time from the end of that report to the last that was heard of that kernel.
+    """
+    asked = (f"The kernel had said {request!r} before it: somebody asked for this reboot.",) if request else ()
+    if before is not None:
+        heard = "" if past_s is None else f"; the kernel was last heard of {past_s:.1f} s after that"
+        shown = "" if request else " The console showed no request to reboot, and no panic."
+        return (f"The board restarted after '{before}'{heard}.{shown}", *asked)
+    if asked:
+        return asked
+    return ("The console showed no request to reboot before it, and no panic: see to watchdog, reset and power.",)
