@@ -324,7 +324,10 @@ class Detector:
         if not self._seen_kernel or line is None or hit is None:
             return []
         self._count += 1
-        found = single_incident(self._count, line, hit, fatal=True, hints=reboot_hints(self._request))
+        before, ended_s = self._causes.last_report() or (None, None)
+        past_s = newest - ended_s if (newest := self._timeline.newest) is not None and ended_s is not None else None
+        hints = reboot_hints(self._request, before.title if before else None, past_s)
+        found = single_incident(self._count, line, hit, fatal=True, hints=hints)
         return [replace(found, signature=found.kind)]
 
     # --- reports
