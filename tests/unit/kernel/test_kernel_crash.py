@@ -111,7 +111,7 @@ def test_the_user_is_told_in_plain_words_what_the_log_means() -> None:
     assert "modprobe was at that moment in mem_interface_exit <- shepherd_drv_remove" in unloading
     assert "the timer callback was still armed when what it reads was torn down: stop it" in armed
     assert armed.endswith("before freeing what it reads.")
-    assert "0x1c1 is below 4096: a NULL base pointer plus the field offset 0x1c1" in null
+    assert "0x1c1 is below 4096, as with a NULL base pointer plus the field offset 0x1c1" in null
     assert "in interrupt" in gone
     assert gone.endswith("the board is gone until it reboots.")
 
