@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.kernel.crash import NULL_PAGE
+from pytest_shepherd_hil.kernel.rules import size_of_pages
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.kernel.incident import Crash, Frame
@@ -156,7 +157,7 @@ def cma_hints(pages: int | None, error: int | None, count: int) -> tuple[str, ..
     hints = []
     if pages is not None:
         hints.append(
-            f"{pages} pages of 4 KiB in one piece ({pages * 4096 / 2**20:.1f} MiB) were asked for: "
+            f"{pages} page{'' if pages == 1 else 's'} in one piece ({size_of_pages(pages)}) had been asked for: "
             "compare with CmaTotal and CmaFree in /proc/meminfo."
         )
     if error == -16:

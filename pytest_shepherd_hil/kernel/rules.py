@@ -12,8 +12,8 @@ A rule is a table ``[rules.<id>]`` with
 ``example``
     a line, with or without prefix, that the rule must match
 ``title`` (optional)
-    the headline; ``{name}`` is a named group of the pattern, ``{message}`` the message, ``{size}`` the group ``pages``
-    in MiB. Without it the title is the message.
+    the headline; ``{name}`` is a named group of the pattern, ``{message}`` the message, ``{size}`` how much the group
+    ``pages`` would be, as ``14.9 MiB at 4 KiB a page``. Without it the title is the message.
 ``report`` (optional)
     the line begins a report of many lines: ``oops``, ``panic``, ``trace``; or it is a banner of the boot: ``boot``
 ``consequence_of`` (optional), ``within_s``, ``within_lines``
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Hit", "Rule", "RuleError", "Rules", "load_rules", "read_rule"]
+__all__ = ["Hit", "Rule", "RuleError", "Rules", "load_rules", "read_rule", "size_of_pages"]
 
 _LOOKED_AT = 1024
 """Characters of a message that are looked at; printk itself cuts a message at less than this."""
@@ -128,8 +128,14 @@ class Hit:
         if template is None:
             return message
         groups = {name: value or "" for name, value in self.match.groupdict().items()}
-        size = f"{int(groups['pages']) * 4096 / 2**20:.1f} MiB" if groups.get("pages", "").isdecimal() else ""
+        size = size_of_pages(int(groups["pages"])) if groups.get("pages", "").isdecimal() else ""
         return template.format_map({"size": size, **groups, "message": message}).strip()
+
+
+def size_of_pages(pages: int) -> str:
+    """How much some pages are; how large one is the kernel does not say: mostly 4 KiB, on some ARM64 16 or 64."""
+    size = f"{pages * 4} KiB" if pages < 256 else f"{pages / 256:.1f} MiB"
+    return f"{size} at 4 KiB a page"
 
 
 @dataclass(slots=True, frozen=True)
