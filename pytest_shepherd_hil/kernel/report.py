@@ -33,6 +33,8 @@ _MAX_FOREIGN = 200
 _MAX_FOREIGN_AFTER_TRACE = 20
 """The same where the report has no end of its own and has shown its trace."""
 
+_FIRST_LOST = "the first lines of its report are lost"
+
 _ONE_OF_MANY = {"rcu-stall", "machine-check"}
 """Kinds whose first line comes several times in one report."""
 _OF_ANYBODY = {"oops-unhandled-fault", "alignment-trap", "boot-loader"}
@@ -371,7 +373,7 @@ class Report:
         if self.rule.report != "oops" or self.rule.kind != "oops" or self.rule.id == "stack-overflow":
             return self._title
         if self.rule.remains:
-            return "its first lines are lost"
+            return _FIRST_LOST
         address = crash.address
         what = self.reader.reading().what
         if address is not None and address < NULL_PAGE and (what is None or "domain fault" in what or "pag" in what):
@@ -393,6 +395,8 @@ class Report:
             if self.rule.id == "oops-unhandled-fault" and not (is_open or crash.oops_number or crash.pc or reason):
                 return f"unhandled fault: {what}{at}"  # without an Oops: a process got the signal
             then = ", then panic" if reason is not None else ", then a reboot" if self.rebooted else ""
+            if what is _FIRST_LOST:
+                return f"kernel oops{at}{where}{_while(crash, guilty)}{then} ({what})"
             return f"kernel oops{then}: {what}{at}{where}{_while(crash, guilty)}"
         then = f", then panic: {reason}" if reason is not None else ", then a reboot" if self.rebooted else ""
         if guilty and guilty.function in what:
