@@ -132,7 +132,7 @@ def test_no_unload_no_such_hint() -> None:
 
 def test_a_cma_failure_says_how_much_was_asked_for() -> None:
     first, second = [incident for incident in judge(seed("cma-and-pru")) if incident.kind == "cma-alloc-failure"]
-    assert "3811 pages of 4 KiB in one piece (14.9 MiB) were asked for" in first.hints[0]
+    assert "3811 pages in one piece (14.9 MiB at 4 KiB a page) had been asked for" in first.hints[0]
     assert "a leak that grows with each reload" in first.hints[-1]
     assert second.hints[-1].startswith("It is number 2 since the board booted.")
     assert len(cma_hints(None, None, 1)) == 1

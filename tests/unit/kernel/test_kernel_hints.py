@@ -58,3 +58,21 @@ def test_what_was_torn_down_is_only_told_of_a_fault_at_an_address() -> None:
     (incident,) = judge(bug)
     assert incident.kind == "bug"
     assert any("still armed while shepherd was being unloaded: stop it" in hint for hint in incident.hints)
+
+
+@pytest.mark.parametrize(
+    ("pages", "size"),
+    [(1, "4 KiB at 4 KiB a page"), (32, "128 KiB at 4 KiB a page"), (3811, "14.9 MiB at 4 KiB a page")],
+)
+def test_the_size_of_pages_tells_the_page_that_it_goes_by(pages: int, size: str) -> None:
+    (incident,) = judge(f"[  100.000000] cma: cma_alloc: alloc failed, req-size: {pages} pages, ret: -12")
+    assert f"({size})" in incident.title
+    assert f"in one piece ({size}) had been asked for" in incident.hints[0]
+
+
+def test_a_panic_after_lost_first_lines_stands_behind_the_place() -> None:
+    (incident,) = judge("\n".join(seed("unload-panic").splitlines()[4:]))
+    assert incident.title == (
+        "kernel oops in pru0_comm_receive_msg+0x28 [shepherd] while unloading shepherd, then panic"
+        " (the first lines of its report are lost)"
+    )
