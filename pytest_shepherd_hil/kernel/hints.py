@@ -41,8 +41,10 @@ TAINT = {
     "L": "soft lockup before",
     "K": "live patch",
     "X": "distribution's own flag",
-    "T": "randomized structure layout",
+    "T": "randomized structure layout, or a technology preview of the distribution",
     "N": "kernel test ran",
+    "J": "firmware was changed through fwctl",
+    "H": "hardware that the distribution does not support",
 }
 """Taint letters in words; ``G`` only says that no proprietary module is loaded."""
 
