@@ -383,7 +383,7 @@ class Report:
         code = crash.oops_code or self._groups.get("what") or "unknown cause"
         if status := re.fullmatch(r"(?:Oops: )?([0-9a-f]{1,8})", code):
             return f"fault with status {status[1]}"
-        return re.sub(r": (?:0{1,8}|[0-9a-f]{16})$", "", code.removeprefix("Oops - "))
+        return re.sub(r": (?:0{1,8}|[0-9a-f]{16})$", "", code.removeprefix("Oops - ").removeprefix("Oops: "))
 
     def _headline(self, crash: Crash, guilty: Frame | None, what: str, *, is_open: bool) -> str:
         reason = crash.panic_reason
