@@ -40,7 +40,7 @@ import difflib
 import re
 import string
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import resources
 from typing import TYPE_CHECKING, cast
 
@@ -53,12 +53,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Hit", "Rule", "RuleError", "Rules", "load_rules", "read_rule", "size_of_pages"]
+__all__ = ["KEYS", "Hit", "Rule", "RuleError", "Rules", "load_rules", "read_rule", "size_of_pages"]
 
 _LOOKED_AT = 1024
 """Characters of a message that are looked at; printk itself cuts a message at less than this."""
 
-_KEYS: dict[str, type | tuple[type, ...]] = {
+KEYS: dict[str, type | tuple[type, ...]] = {
     "kind": str,
     "severity": str,
     "pattern": str,
@@ -76,6 +76,7 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "remains": bool,
     "contains": list,
 }
+"""The keys of a rule's table, and of what type their values are."""
 _REQUIRED = ("kind", "severity", "pattern", "example")
 _REPORTS = ("oops", "panic", "trace", "boot")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -113,6 +114,20 @@ class Rule:
         if match is None or (self.unless is not None and self.unless.search(message, 0, _LOOKED_AT)):
             return None
         return match
+
+    def to_table(self) -> dict[str, object]:
+        """All keys that a rule can have, as ``rules.toml`` names them, and plain values; None or empty: not set."""
+        table: dict[str, object] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, re.Pattern):
+                value = value.pattern
+            elif isinstance(value, Severity):
+                value = str(value)
+            elif isinstance(value, tuple):
+                value = list(value)
+            table["not" if field.name == "unless" else field.name] = value
+        return table
 
 
 @dataclass(slots=True, frozen=True)
@@ -247,10 +262,10 @@ def read_rule(file: str, rule_id: str, table: object) -> Rule:
         raise RuleError(f"{where}: is not a table; write it as [rules.{rule_id}]")
     values = cast("Mapping[str, object]", table)
     for key, value in values.items():
-        if key not in _KEYS:
-            near = difflib.get_close_matches(key, _KEYS, 1)
+        if key not in KEYS:
+            near = difflib.get_close_matches(key, KEYS, 1)
             raise RuleError(f"{where}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-        if not isinstance(value, _KEYS[key]) or (isinstance(value, bool) and _KEYS[key] is not bool):
+        if not isinstance(value, KEYS[key]) or (isinstance(value, bool) and KEYS[key] is not bool):
             raise RuleError(f"{where}: {key} = {value!r} has the wrong type")
     for key in _REQUIRED:
         if not values.get(key):
@@ -260,7 +275,7 @@ def read_rule(file: str, rule_id: str, table: object) -> Rule:
         raise RuleError(f"{where}: severity = {severity!r} is none of {', '.join(Severity)}")
     if "report" in values and values["report"] not in _REPORTS:
         raise RuleError(f"{where}: report = {values['report']!r} is none of {', '.join(_REPORTS)}")
-    lists = {key: cast("list[object]", values.get(key, [])) for key, sort in _KEYS.items() if sort is list}
+    lists = {key: cast("list[object]", values.get(key, [])) for key, sort in KEYS.items() if sort is list}
     for key, entries in lists.items():
         if not all(isinstance(entry, str) and entry for entry in entries):
             raise RuleError(f"{where}: {key} is a list of {'texts' if key == 'contains' else 'kinds or ids of rules'}")
