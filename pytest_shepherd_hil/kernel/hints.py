@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.kernel.crash import NULL_PAGE
+from pytest_shepherd_hil.kernel.guilty import SERIAL, is_asked_for, module_that_asked
 from pytest_shepherd_hil.kernel.rules import size_of_pages
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ def crash_hints(crash: Crash, guilty: Frame | None, earlier: int, *, survived: b
     ``survived`` says that it is a mere warning: the code that gave it has gone on.
     """
     hints = _unload_hints(crash, survived=survived)
-    if crash.address is not None and crash.address < NULL_PAGE and crash.access == "execute":
+    if is_asked_for(crash):
+        hints.append(_asked_for_hint(crash))
+    elif crash.address is not None and crash.address < NULL_PAGE and crash.access == "execute":
         hints.append(f"The kernel jumped to {crash.address:#x}, as when a function pointer that is NULL is called.")
     elif crash.address is not None and crash.address < NULL_PAGE:
         module = guilty.module if guilty else None
@@ -82,6 +85,18 @@ def crash_hints(crash: Crash, guilty: Frame | None, earlier: int, *, survived: b
         hints.append(f"The faulting address {crash.address:#x} is below {NULL_PAGE}, as with {what}; {where}.")
     hints.extend(_secondary_hints(crash, earlier))
     return tuple(hints)
+
+
+def _asked_for_hint(crash: Crash) -> str:
+    """Who asked for a crash, as far as the trace tells."""
+    if (asker := module_that_asked(crash)) is not None:
+        return f"This crash was asked for: {asker.function} of module {asker.module} called SysRq c."
+    if any(frame.function == "write_sysrq_trigger" for frame in crash.frames):
+        who = f"{crash.comm} (pid {crash.pid}) wrote" if crash.comm else "somebody wrote"
+        return f"This crash was asked for: {who} c to /proc/sysrq-trigger."
+    if any(SERIAL.search(frame.function) for frame in crash.frames):
+        return "This crash was asked for: SysRq c came in over a serial port (BREAK, then c)."
+    return "This crash was asked for: SysRq c (echo c > /proc/sysrq-trigger, a keyboard, or BREAK c on a console)."
 
 
 def _unload_hints(crash: Crash, *, survived: bool) -> list[str]:
