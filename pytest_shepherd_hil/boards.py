@@ -109,11 +109,32 @@ class SshConfig(_Table):
 
 
 class ConsoleConfig(_Table):
-    """``[boards.NAME.console]``: the kernel's UART."""
+    """``[boards.NAME.console]``: the kernel's UART.
 
-    port: NonEmpty
+    Where there is a ``port``, it is watched. Else the channel ``logic`` is, which can only be read.
+    """
+
+    port: NonEmpty | None = None
     """A device path, or any pyserial URL: ``socket://host:port``, ``rfc2217://host:port``, …"""
+    logic: NonEmpty | None = None
+    """The logic analyzer's channel that the UART's TX line is on, by its name or the board's: ``D0``, ``uart_tx``."""
     baudrate: Annotated[int, Field(ge=50, le=20_000_000)] = 115200
+
+    @model_validator(mode="after")
+    def _some_source(self) -> ConsoleConfig:
+        if self.port is None and self.logic is None:
+            raise ValueError("give 'port', a serial port, or 'logic', a channel of the logic analyzer")
+        return self
+
+    @property
+    def source(self) -> str:
+        """Where the watched bytes come from, for people: the port, or ``on logic channel D0``."""
+        return self.port if self.port is not None else f"on logic channel {self.logic}"
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be sent to the board: an analyzer only listens."""
+        return self.port is None
 
 
 class LogicConfig(_Table):
@@ -217,11 +238,29 @@ class BoardConfig(_Table):
         if self.own is None and self.ssh is None and self.console is None and self.logic is None:
             raise ValueError("give it at least one of the tables ssh, console, logic, sim, virtual")
         if self.own is not None:
-            double = [table for table in ("ssh", "console", "power") if getattr(self, table) is not None]
+            given = {"ssh": self.ssh, "console": self.console and self.console.port, "power": self.power}
+            double = [table for table, value in given.items() if value is not None]
             if double:
                 tables = ", ".join(f"[boards.{self.name}.{table}]" for table in double)
                 what = "sim" if self.sim is not None else "virtual board"
                 raise ValueError(f"the {what} brings its own {', '.join(double)}: remove {tables}")
+        return self
+
+    @model_validator(mode="after")
+    def _console_on_a_channel(self) -> BoardConfig:
+        wanted = self.console.logic if self.console is not None else None
+        if wanted is None:
+            return self
+        key = f"key 'console.logic': {quoted(wanted)}"
+        if self.logic is None:
+            raise ValueError(f"{key} is a channel of the logic analyzer, and there is no [boards.{self.name}.logic]")
+        named = [channel for pair in self.logic.channels.items() for channel in pair]
+        if wanted not in named:
+            channels = printable(", ".join(f"{channel} ({name})" for channel, name in self.logic.channels.items()), 200)
+            raise ValueError(
+                f"{key} is none of the channels in [boards.{self.name}.logic], which has {channels}; "
+                f"{nearest(wanted, named)}"
+            )
         return self
 
     @property

@@ -76,6 +76,10 @@ def check_analyzer(bench: Bench) -> Finding:
     """The analyzer answers."""
     logic = bench.config.logic
     assert logic is not None
+    wire = bench.wire
+    if wire is not None and wire.config.read_only and wire.lost is None:
+        rate, channels = logic.samplerate, ", ".join(logic.channels)
+        return ok(f"it streams {rate} samples a second of {channels}; the console is heard on {wire.config.logic}")
     if bench.own is not None:
         return _probe(bench)
     device = logic.driver + (f":conn={logic.conn}" if logic.conn else "")

@@ -114,6 +114,15 @@ class ChannelPort:
         except LogicError as error:
             raise LogicError(f"board {self.board}: logic channel {self.channel} {error}") from error
 
+    def measured(self) -> str:
+        """What :meth:`guess` finds, or why it finds nothing, in words; empty before there are any samples."""
+        try:
+            found = self.guess()
+        except LogicError as error:
+            return first_line(error)
+        doubt = f" ({found.doubt})" if found.doubt else ""
+        return f"{found.baudrate:.9g} baud, parity {found.parity}{doubt}"
+
     def write(self, data: bytes) -> None:
         """Not possible.
 
