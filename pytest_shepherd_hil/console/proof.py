@@ -56,7 +56,8 @@ def explain(found: Unproven) -> str:
         f"within {found.waited_s:g} s"
     )
     if not found.heard:
-        return f"{tried}; not a single byte did. {_silent(found)}"
+        measured = f"Measured: {found.measured}. " if found.measured else ""
+        return f"{tried}; not a single byte did. {measured}{_silent(found)}"
     share = len(_TEXT.findall(found.heard)) / len(found.heard)
     if share < _READABLE:
         return (
