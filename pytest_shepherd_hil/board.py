@@ -253,6 +253,8 @@ class Board:
             self.link.open()
         if self.config.power is not None:
             self._power = open_power(self.config.power, board=self.name)
+        if self._logic is not None and self.config.logic is not None and self.config.logic.continuous:
+            self._logic.keep_running(self._say)
 
     def _start_own(self) -> tuple[SshConfig, ConsoleConfig]:
         from pytest_shepherd_hil.boards import ConsoleConfig, SshConfig

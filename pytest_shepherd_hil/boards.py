@@ -7,6 +7,7 @@ board, the key and, where a name is misspelt, the nearest right one.
 from __future__ import annotations
 
 import codecs
+import math
 import re
 import tomllib
 from decimal import Decimal
@@ -52,6 +53,8 @@ __all__ = [
 BOARDS_FILE = "boards.toml"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _SAMPLERATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kMG]?)(?:Hz|Sa/s|S/s)?\s*", re.IGNORECASE)
+_RING_MB = 64
+_MOST_RING_MB = 16384
 _MOST_SAMPLERATE = 10_000_000_000
 _UNIT = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 
@@ -148,6 +151,30 @@ class LogicConfig(_Table):
     """Samples a second, in Hz."""
     channels: dict[str, str] = Field(default_factory=lambda: {"D0": "uart_tx"}, min_length=1)
     """What hangs on which channel: the analyzer's channel name to the name that tests use."""
+    continuous: bool = True
+    """Whether it runs all the time that the board is open, so that the moments before a crash are there."""
+    ring_s: Annotated[float, Field(ge=1, le=3600)] | None = None
+    """How many seconds of samples are kept in memory."""
+    ring_mb: Annotated[int, Field(ge=1, le=_MOST_RING_MB)] | None = None
+    """How many MiB of samples are kept in memory; 64 where neither this nor ``ring_s`` is given."""
+
+    @model_validator(mode="after")
+    def _one_ring(self) -> LogicConfig:
+        if self.ring_s is not None and self.ring_mb is not None:
+            raise ValueError("give either 'ring_s' or 'ring_mb'")
+        if self.ring_bytes > _MOST_RING_MB << 20:
+            raise ValueError(
+                f"'ring_s': {self.ring_s:g} s at {self.samplerate} Hz are {self.ring_bytes >> 20} MiB; at most "
+                f"{_MOST_RING_MB} can be kept"
+            )
+        return self
+
+    @property
+    def ring_bytes(self) -> int:
+        """How many bytes of samples are kept in memory."""
+        if self.ring_s is not None:
+            return math.ceil(self.ring_s * self.samplerate) * max(1, (len(self.channels) + 7) // 8)
+        return (self.ring_mb or _RING_MB) << 20
 
 
 class ModuleConfig(_Table):

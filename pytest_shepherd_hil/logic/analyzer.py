@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.errors import HilError, LogicError, MisuseError
 from pytest_shepherd_hil.logic.stream import Follower, Recording, Stream
+from pytest_shepherd_hil.text import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,16 +27,19 @@ STREAM_DELAY_S = 0.15
 
 
 class LogicAnalyzer:
-    """A board's logic analyzer. It is opened when something is captured, and closed after that.
+    """A board's logic analyzer. It is opened when something is captured, and closed after that, or runs all the time.
 
     Args:
         config: ``[boards.NAME.logic]``.
         board: name of the board, for error messages.
         open_acquisition: opens the driver; called for each capture or recording, in a thread of its own.
         console: ``[boards.NAME.console]``, which may name the channel of :meth:`console`.
-        max_bytes: how much of a recording to keep; the oldest samples leave first.
+        max_bytes: how much to keep, other than ``boards.toml`` says; the oldest samples leave first.
         patience_s: how long samples may be late, in seconds.
     """
+
+    RETRY_S = 10.0
+    """How long one that should run all the time, but was lost, is left alone before it is tried again."""
 
     def __init__(
         self,
@@ -44,20 +48,56 @@ class LogicAnalyzer:
         open_acquisition: Callable[[], Acquisition],
         *,
         console: ConsoleConfig | None = None,
-        max_bytes: int = 64 << 20,
+        max_bytes: int | None = None,
         patience_s: float = 5.0,
     ) -> None:
         self.config = config
         self.board = board
         self._open = open_acquisition
         self._console = console
-        self._max_bytes = max_bytes
+        self._max_bytes = config.ring_bytes if max_bytes is None else max_bytes
         self._patience_s = patience_s
         self._lock = threading.RLock()
         self._running: Stream | None = None
         self._last: Stream | None = None
         self._recording = False
         self._closed = False
+        self._kept: Stream | None = None
+        self._kept_since = 0.0
+        self._say: Callable[[str], None] = lambda _: None
+        self._said: str | None = None
+
+    def keep_running(self, say: Callable[[str], None] = lambda _: None) -> None:
+        """Run from now on, so that :meth:`snapshot` has what was before a crash. Returns at once.
+
+        Where that does not work it is said, once, and tried again when a later test begins: captures and recordings
+        have their own errors.
+
+        Args:
+            say: shows a line to the user; in the thread of who calls :meth:`forget` and :meth:`close`.
+        """
+        self._say = say
+        self._keep()
+
+    def _keep(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            old, (self._kept, _) = self._kept, self._join()
+            self._kept_since = time.monotonic()
+        if old is not None:
+            self._leave(old)
+
+    def _tell_trouble(self) -> bool:
+        """Whether it should run all the time, but has stopped by itself; says why."""
+        kept = self._kept
+        if kept is None or not kept.ended or kept.error is None:
+            return False
+        text = str(kept.error)
+        if text != self._said:
+            self._said = text
+            self._say(f"{self.board}: nothing is recorded of the logic analyzer: {first_line(kept.error)}")
+        return True
 
     def capture(self, seconds: float) -> Capture:
         """Capture for so long, from now on; during a recording, its next samples.
@@ -162,13 +202,20 @@ class LogicAnalyzer:
         return last.capture() if last is not None else None
 
     def forget(self) -> None:
-        """Let go of the last capture, so that :meth:`snapshot` brings up no earlier test's. One that runs stays."""
+        """Let go of the last capture, so that :meth:`snapshot` brings up no earlier test's. One that runs stays.
+
+        Where it should run all the time, but was lost, it is tried again.
+        """
+        if self._tell_trouble() and time.monotonic() - self._kept_since > self.RETRY_S:
+            self._keep()
         with self._lock:
             if self._running is None:
                 self._last = None
 
     def close(self) -> None:
         """Stop what runs. What it brought is still there for :meth:`snapshot`."""
+        if not self._closed:
+            self._tell_trouble()
         with self._lock:
             self._closed = True
             stream = self._running
@@ -178,31 +225,41 @@ class LogicAnalyzer:
     @contextmanager
     def _using(self) -> Iterator[tuple[Stream, int]]:
         """The running stream, or a new one, and the number of its next sample; it ends with its last user."""
-        stream: Stream | None = None
+        joined: list[Stream] = []  # filled within the lock: who is interrupted here is known to have joined
         try:
-            with self._lock:
-                if self._closed:
-                    raise LogicError(f"board {self.board}: the logic analyzer has been closed")
-                running, start = self._running, 0
-                if running is None or running.ended:
-                    stream = Stream(self.config, self._open, self._max_bytes)
-                    stream.users = 1
-                    self._running = self._last = stream
-                    stream.start()
-                else:
-                    running.users += 1
-                    stream, start = running, running.total
+            stream, start = self._join(joined)
             stream.opened()
             yield stream, start
         finally:
-            if stream is not None:
-                with self._lock:
-                    stream.users -= 1
-                    idle = stream.users <= 0
-                    if idle and self._running is stream:
-                        self._running = None
-                if idle:
-                    stream.stop()
+            for each in joined:
+                self._leave(each)
+
+    def _join(self, joined: list[Stream] | None = None) -> tuple[Stream, int]:
+        with self._lock:
+            if self._closed:
+                raise LogicError(f"board {self.board}: the logic analyzer has been closed")
+            running = self._running
+            if running is not None and not running.ended:
+                running.users += 1
+                if joined is not None:
+                    joined.append(running)
+                return running, running.total
+            stream = Stream(self.config, self._open, self._max_bytes)
+            stream.users = 1
+            self._running = self._last = stream
+            if joined is not None:
+                joined.append(stream)
+            stream.start()
+            return stream, 0
+
+    def _leave(self, stream: Stream) -> None:
+        with self._lock:
+            stream.users -= 1
+            idle = stream.users <= 0
+            if idle and self._running is stream:
+                self._running = None
+        if idle:
+            stream.stop()
 
     def _check_room(self, seconds: float, samples: int, stream: Stream) -> None:
         unitsize = stream.ring.unitsize if stream.ring is not None else 1
@@ -210,7 +267,8 @@ class LogicAnalyzer:
             most = self._max_bytes / unitsize / stream.samplerate
             raise MisuseError(
                 f"board {self.board}: logic.capture(seconds={seconds:g}) at {stream.samplerate} Hz is more than the "
-                f"{self._max_bytes >> 20} MiB held in memory; capture {most:.3g} s at most, or sample more slowly"
+                f"{self._max_bytes >> 20} MiB held in memory; capture {most:.3g} s at most, sample more slowly, or set "
+                f"ring_mb or ring_s in [boards.{self.board}.logic]"
             )
 
     def _short(self, what: str, stream: Stream) -> HilError:

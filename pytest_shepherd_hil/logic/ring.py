@@ -57,12 +57,14 @@ class SampleRing:
             The number of the first sample in it (later than asked for where that has left), and blocks to be joined.
         """
         start = max(sample, self.first)
-        skip = (start - self.first) * self.unitsize
-        found = []
-        for block in (*self._blocks, bytes(self._tail[: len(self._tail) // self.unitsize * self.unitsize])):
-            if skip >= len(block):
-                skip -= len(block)
-            else:
-                found.append(block[skip:] if skip else block)
-                skip = 0
+        wanted = (self.total - start) * self.unitsize
+        whole = len(self._tail) // self.unitsize * self.unitsize
+        found = [bytes(self._tail[max(whole - wanted, 0) : whole])] if wanted > 0 and whole else []
+        wanted -= whole
+        for block in reversed(self._blocks):  # from the newest: who follows needs but the last of thousands
+            if wanted <= 0:
+                break
+            found.append(block if wanted >= len(block) else block[-wanted:])
+            wanted -= len(block)
+        found.reverse()
         return start, found

@@ -218,4 +218,4 @@ def test_too_few_samples_a_bit_are_refused_with_the_reason(suite: Suite) -> None
     suite.boards(boards(samplerate="500 kHz"))
     result = suite.run("def test_it(console): pass\n", board="mute")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*console on logic channel uart_tx: *4.34 samples a bit*"])
+    result.stdout.fnmatch_lines(["*console on logic channel uart_tx: *only 4.3 samples a bit at 115200 baud*"])
