@@ -41,8 +41,9 @@ class SampleRing:
         # small reads are gathered, so that a million one-byte blocks do not take a hundred times their size
         whole = len(self._tail) // self._block_bytes * self._block_bytes
         if whole:
-            for at in range(0, whole, self._block_bytes):
-                self._blocks.append(bytes(self._tail[at : at + self._block_bytes]))
+            with memoryview(self._tail) as tail:
+                for at in range(0, whole, self._block_bytes):
+                    self._blocks.append(bytes(tail[at : at + self._block_bytes]))
             self._held += whole
             del self._tail[:whole]
         while self._blocks and self._held + len(self._tail) > self._max_bytes:
@@ -59,7 +60,10 @@ class SampleRing:
         start = max(sample, self.first)
         wanted = (self.total - start) * self.unitsize
         whole = len(self._tail) // self.unitsize * self.unitsize
-        found = [bytes(self._tail[max(whole - wanted, 0) : whole])] if wanted > 0 and whole else []
+        found = []
+        if wanted > 0 and whole:
+            with memoryview(self._tail) as tail:
+                found.append(bytes(tail[max(whole - wanted, 0) : whole]))
         wanted -= whole
         for block in reversed(self._blocks):  # from the newest: who follows needs but the last of thousands
             if wanted <= 0:

@@ -134,7 +134,7 @@ class Stream:
         """The number of the first sample still held from ``start`` on, and all from there."""
         with self._lock:
             first, blocks = self.ring.since(start) if self.ring is not None else (start, [])
-        return first, b"".join(blocks)
+        return first, blocks[0] if len(blocks) == 1 else b"".join(blocks)
 
     def capture(self, start: int = 0, end: int | None = None) -> Capture | None:
         """What is held from sample ``start`` on, up to sample ``end``; ``None`` before the acquisition is open."""
