@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.errors import HilError, LogicError, MisuseError
+from pytest_shepherd_hil.logic.acquisition import OverrunError
 from pytest_shepherd_hil.logic.stream import Follower, Recording, Stream
 from pytest_shepherd_hil.text import first_line
 
@@ -33,6 +34,7 @@ class LogicAnalyzer:
         config: ``[boards.NAME.logic]``.
         board: name of the board, for error messages.
         open_acquisition: opens the driver; called for each capture or recording, in a thread of its own.
+        open_block: opens, instead, a driver that takes so many samples at once and not one more.
         console: ``[boards.NAME.console]``, which may name the channel of :meth:`console`.
         max_bytes: how much to keep, other than ``boards.toml`` says; the oldest samples leave first.
         patience_s: how long samples may be late, in seconds.
@@ -47,6 +49,7 @@ class LogicAnalyzer:
         board: str,
         open_acquisition: Callable[[], Acquisition],
         *,
+        open_block: Callable[[int], Acquisition] | None = None,
         console: ConsoleConfig | None = None,
         max_bytes: int | None = None,
         patience_s: float = 5.0,
@@ -55,7 +58,8 @@ class LogicAnalyzer:
         self.board = board
         self._open = open_acquisition
         self._console = console
-        self._max_bytes = config.ring_bytes if max_bytes is None else max_bytes
+        self._open_block = open_block
+        self._max_bytes = max_bytes
         self._patience_s = patience_s
         self._lock = threading.RLock()
         self._running: Stream | None = None
@@ -77,7 +81,8 @@ class LogicAnalyzer:
             say: shows a line to the user; in the thread of who calls :meth:`forget` and :meth:`close`.
         """
         self._say = say
-        self._keep()
+        if self._open_block is None:
+            self._keep()
 
     def _keep(self) -> None:
         with self._lock:
@@ -112,14 +117,14 @@ class LogicAnalyzer:
         """
         if not 0 < seconds <= 86400:
             raise MisuseError(f"board {self.board}: logic.capture(seconds={seconds!r}): give seconds, more than 0")
-        with self._using() as (stream, start):
+        with self._using(seconds) as (stream, start):
             samples = max(1, round(seconds * stream.samplerate))
             self._check_room(seconds, samples, stream)
             if not stream.wait_for(start + samples, seconds * 1.5 + self._patience_s):
                 raise self._short(f"asked for {samples} samples ({seconds:g} s), got {stream.total - start}", stream)
             found = stream.capture(start, start + samples)
             if found is None or len(found) != samples:
-                raise LogicError(
+                raise OverrunError(
                     f"board {self.board}: asked for {samples} samples, but the first were overrun by later ones; "
                     "this computer is too busy for this samplerate"
                 )
@@ -223,34 +228,54 @@ class LogicAnalyzer:
             stream.stop()
 
     @contextmanager
-    def _using(self) -> Iterator[tuple[Stream, int]]:
-        """The running stream, or a new one, and the number of its next sample; it ends with its last user."""
+    def _using(self, block_s: float | None = None) -> Iterator[tuple[Stream, int]]:
+        """The running stream, or a new one, and the number of its next sample; it ends with its last user.
+
+        Args:
+            block_s: how many seconds of samples are wanted, where that is known before: a driver that does not stream
+                can serve nobody else.
+        """
         joined: list[Stream] = []  # filled within the lock: who is interrupted here is known to have joined
         try:
-            stream, start = self._join(joined)
+            stream, start = self._join(joined, block_s)
             stream.opened()
             yield stream, start
         finally:
             for each in joined:
                 self._leave(each)
 
-    def _join(self, joined: list[Stream] | None = None) -> tuple[Stream, int]:
+    def _join(self, joined: list[Stream] | None = None, block_s: float | None = None) -> tuple[Stream, int]:
         with self._lock:
             if self._closed:
                 raise LogicError(f"board {self.board}: the logic analyzer has been closed")
             running = self._running
+            opener = self._open if self._open_block is None else self._block_opener(block_s)
             if running is not None and not running.ended:
                 running.users += 1
                 if joined is not None:
                     joined.append(running)
                 return running, running.total
-            stream = Stream(self.config, self._open, self._max_bytes)
+            stream = Stream(self.config, opener, self._max_bytes)
             stream.users = 1
             self._running = self._last = stream
             if joined is not None:
                 joined.append(stream)
             stream.start()
             return stream, 0
+
+    def _block_opener(self, block_s: float | None) -> Callable[[], Acquisition]:
+        """Opens a driver that takes one block of samples at a time."""
+        open_block = self._open_block
+        assert open_block is not None
+        if block_s is None:
+            raise MisuseError(
+                f"board {self.board}: driver {self.config.driver} takes one block of samples at a time: use "
+                "logic.capture(seconds=…); recordings and consoles need an analyzer that streams"
+            )
+        if self._running is not None:
+            raise MisuseError(f"board {self.board}: a capture with driver {self.config.driver} is running already")
+        samples = max(1, round(block_s * self.config.samplerate))
+        return lambda: open_block(samples)
 
     def _leave(self, stream: Stream) -> None:
         with self._lock:
@@ -262,18 +287,18 @@ class LogicAnalyzer:
             stream.stop()
 
     def _check_room(self, seconds: float, samples: int, stream: Stream) -> None:
-        unitsize = stream.ring.unitsize if stream.ring is not None else 1
-        if samples * unitsize > self._max_bytes:
-            most = self._max_bytes / unitsize / stream.samplerate
+        unitsize, room = stream.unitsize, stream.max_bytes or 0
+        if samples * unitsize > room:
+            most = room / unitsize / stream.samplerate
             raise MisuseError(
                 f"board {self.board}: logic.capture(seconds={seconds:g}) at {stream.samplerate} Hz is more than the "
-                f"{self._max_bytes >> 20} MiB held in memory; capture {most:.3g} s at most, sample more slowly, or set "
+                f"{room >> 20} MiB held in memory; capture {most:.3g} s at most, sample more slowly, or set "
                 f"ring_mb or ring_s in [boards.{self.board}.logic]"
             )
 
     def _short(self, what: str, stream: Stream) -> HilError:
         if stream.error is not None:
-            return LogicError(f"{stream.error} (board {self.board}: {what})")
+            return type(stream.error)(f"{stream.error} (board {self.board}: {what})")
         return LogicError(
             f"board {self.board}: {what}; the analyzer's samples come too slowly or not at all: unplug it and plug it "
             "in again, or sample more slowly"

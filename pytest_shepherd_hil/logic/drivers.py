@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pytest_shepherd_hil.logic.analyzer import LogicAnalyzer
 
 if TYPE_CHECKING:
-    from pytest_shepherd_hil.boards import BoardConfig
+    from pytest_shepherd_hil.boards import BoardConfig, LogicConfig
     from pytest_shepherd_hil.logic.acquisition import Acquisition
 
 __all__ = ["open_analyzer"]
@@ -24,12 +24,27 @@ def open_analyzer(board: BoardConfig, own_probe: str | None = None) -> LogicAnal
     assert config is not None
 
     def acquire() -> Acquisition:
-        if own_probe is not None:
-            from pytest_shepherd_hil.logic.probe import ProbeSocket
+        return _acquire(config, board.name, own_probe)
 
-            return ProbeSocket(own_probe, config, board.name)
-        from pytest_shepherd_hil.logic.sigrok_cli import SigrokCli
+    def take_block(samples: int) -> Acquisition:
+        from pytest_shepherd_hil.logic.pysigrok_hardware import PysigrokBlock
 
-        return SigrokCli(config, board.name)
+        return PysigrokBlock(config, board.name, samples)
 
-    return LogicAnalyzer(config, board.name, acquire, console=board.console)
+    return LogicAnalyzer(
+        config, board.name, acquire, open_block=None if config.streams else take_block, console=board.console
+    )
+
+
+def _acquire(config: LogicConfig, board: str, own_probe: str | None) -> Acquisition:
+    if own_probe is not None or config.driver == "probe":
+        from pytest_shepherd_hil.logic.probe import ProbeSocket
+
+        return ProbeSocket(own_probe or config.conn or "", config, board)
+    if config.driver == "replay":
+        from pytest_shepherd_hil.logic.replay import Replay
+
+        return Replay(config, board)
+    from pytest_shepherd_hil.logic.sigrok_cli import SigrokCli
+
+    return SigrokCli(config, board)

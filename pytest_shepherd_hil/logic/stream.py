@@ -32,10 +32,13 @@ class Stream:
 
     STOP_S = 6.0
 
-    def __init__(self, config: LogicConfig, open_acquisition: Callable[[], Acquisition], max_bytes: int) -> None:
+    def __init__(
+        self, config: LogicConfig, open_acquisition: Callable[[], Acquisition], max_bytes: int | None = None
+    ) -> None:
+        self._ring_bytes = config.ring_bytes
         self._names = dict(config.channels)
         self._open = open_acquisition
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         # reentrant: a signal handler may ask for a snapshot while the main thread holds it
         self._lock = threading.RLock()
         self._waiting: list[tuple[float, threading.Lock]] = []
@@ -71,8 +74,10 @@ class Stream:
         try:
             with self._lock:
                 self.samplerate, self.channels = acquisition.samplerate, acquisition.channels
+                if self.max_bytes is None:
+                    self.max_bytes = self._ring_bytes(acquisition.samplerate, acquisition.unitsize)
                 # a little more than may be asked for: samples that come while a capture is being fetched
-                self.ring = SampleRing(acquisition.unitsize, self._max_bytes + self._max_bytes // 8)
+                self.ring = SampleRing(acquisition.unitsize, self.max_bytes + self.max_bytes // 8)
                 self._wake()
             while not self._stop:
                 if data := acquisition.read(_POLL_S):
