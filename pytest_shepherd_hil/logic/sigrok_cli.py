@@ -56,13 +56,12 @@ class SigrokCli:
         self._driver = config.driver.partition(":")[0]
         self._device = config.driver + (f":conn={config.conn}" if config.conn else "")
         self._where = f"board {board}: logic analyzer {self._device}"
+        settings = {"samplerate": config.samplerate, **config.options}
         self._options = [
             "--driver",
             self._device,
             "--config",
-            ":".join(
-                [f"samplerate={config.samplerate}", *(f"{key}={_word(it)}" for key, it in config.options.items())]
-            ),
+            ":".join(f"{key}={_word(value)}" for key, value in settings.items()),
             "--channels",
             ",".join(self.channels),
         ]
@@ -92,10 +91,9 @@ class SigrokCli:
     def _rehearse(self, samplerate: int) -> srzip.Layout:
         with tempfile.TemporaryDirectory(prefix="shepherd-hil-") as folder:
             file = Path(folder, "first.sr")
+            options = [*self._options, "--samples", "64", "--output-file", str(file)]
             try:
-                code, said = self._run(
-                    *self._options, "--samples", "64", "--output-file", str(file), limit_s=self.START_S
-                )
+                code, said = self._run(*options, limit_s=self.START_S)
             except subprocess.TimeoutExpired as error:
                 raise LogicError(
                     f"{self._where} gave not one sample within {self.START_S:g} s; is it busy, or waiting for a "

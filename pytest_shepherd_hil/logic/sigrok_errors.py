@@ -139,7 +139,6 @@ def supported_rates(device: str, look: Callable[[str], str]) -> str:
         return f"it takes {printable(span[1])}"
     listed = re.search(r"samplerate - supported samplerates:((?:\s+[\d.]+ ?[kMG]?Hz.*)+)", shown)
     if listed is not None:
-        return (
-            f"it takes {printable(', '.join(line.strip() for line in listed[1].split(chr(10)) if line.strip()), 400)}"
-        )
+        rates = [line.strip() for line in listed[1].splitlines() if line.strip()]
+        return f"it takes {printable(', '.join(rates), 400)}"
     return f"see sigrok-cli --driver {device} --show for those it can"

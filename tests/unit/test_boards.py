@@ -221,6 +221,32 @@ def test_what_is_not_toml_says_where(tmp_path: Path, content: str, place: str) -
                 "valid here: D0, t"
             ),
         ),
+        ("[boards.b.logic]\nring_s = 5\nring_mb = 5\n", "board b: key 'logic': give either 'ring_s' or 'ring_mb'"),
+        (
+            "[boards.b.logic]\nring_s = 3600\nsamplerate = '24 MHz'\n",
+            "board b: key 'logic': 'ring_s': 3600 s at 24000000 Hz are 82397 MiB; at most 16384 can be kept",
+        ),
+        (
+            "[boards.b.logic]\ndriver = 'replay'\n",
+            "board b: key 'logic': driver 'replay' needs 'file', a recording to be played",
+        ),
+        ("[boards.b.logic]\nfile = 'x.sr'\n", "board b: key 'logic': 'file' and 'loop' are for driver 'replay'"),
+        (
+            "[boards.b.logic]\ndriver = 'replay'\nfile = 'x.sr'\nsamplerate = 1000\n",
+            "board b: key 'logic': a replayed file has its own samplerate: remove 'samplerate'",
+        ),
+        (
+            "[boards.b.logic]\ndriver = 'probe'\n",
+            "board b: key 'logic': driver 'probe' needs 'conn', the path of its socket",
+        ),
+        (
+            "[boards.b.logic]\ndriver = 'sim'\n",
+            "board b: key 'logic.driver': 'sim' is the probe of a board with [boards.b.sim]",
+        ),
+        (
+            "[boards.b.sim]\n[boards.b.logic]\ndriver = 'demo'\n",
+            "board b: key 'logic.driver': 'demo': this board brings its own probe, driver 'sim'",
+        ),
         ("[boards.b]\nssh = 'h'\n", "board b: key 'ssh': must be a table, not a string"),
         ("[boards.b]\nconsole = 2024-11-22\n", "board b: key 'console': must be a table, not date"),
         ("[boards.b.logic]\nchannels = ['D0']\n", "board b: key 'logic.channels': must be a table, not an array"),
