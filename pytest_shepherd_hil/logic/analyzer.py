@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pytest_shepherd_hil.errors import HilError, LogicError, MisuseError
 from pytest_shepherd_hil.logic.capture import Capture
 from pytest_shepherd_hil.logic.ring import SampleRing
+from pytest_shepherd_hil.logic.sample_clock import SampleClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,6 +53,7 @@ class _Stream:
         self.samplerate = config.samplerate
         self.channels: tuple[str, ...] = ()
         self.ring: SampleRing | None = None
+        self.clock = SampleClock(config.samplerate)
 
     def start(self) -> None:
         """Start its thread. Apart from making it, so that one that is interrupted here is known and gets stopped."""
@@ -76,6 +78,7 @@ class _Stream:
         try:
             with self._lock:
                 self.samplerate, self.channels = acquisition.samplerate, acquisition.channels
+                self.clock = SampleClock(self.samplerate)
                 # a little more than may be asked for: samples that come while a capture is being fetched
                 self.ring = SampleRing(acquisition.unitsize, self._max_bytes + self._max_bytes // 8)
                 self._wake()
@@ -83,6 +86,7 @@ class _Stream:
                 if data := acquisition.read(_POLL_S):
                     with self._lock:
                         self.ring.append(data)
+                        self.clock.note(self.ring.total, time.monotonic_ns())
                         self._wake()
         finally:
             acquisition.close()
@@ -148,11 +152,12 @@ class _Stream:
                 return None
             first, blocks = self.ring.since(start)
             unitsize = self.ring.unitsize
+            host_ns = self.clock.host_ns(first)
         joined = b"".join(blocks)
         if end is not None:
             joined = joined[: max(0, end - first) * unitsize]
         names = {channel: name for channel, name in self._names.items() if channel in self.channels}
-        return Capture(self.samplerate, self.channels, joined, names, first)
+        return Capture(self.samplerate, self.channels, joined, names, first, host_ns=host_ns)
 
 
 class Recording:
