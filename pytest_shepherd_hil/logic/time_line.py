@@ -142,6 +142,8 @@ def tie(
     offsets = np.array([line.offset for line in near], np.int64)
     unheard: list[str] = []
     for name in likely_channels(capture, channel):
+        if len(capture.edges(name)) > 1.1 * capture.duration_s * baudrate + 10:
+            continue  # more edges than bits
         try:
             spoken = listen(capture, name, baudrate)
         except LogicError as error:
