@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["activity", "duration_text"]
+__all__ = ["activity", "duration_text", "frequency_text", "samplerate_text"]
 
 _MIN_EDGES = 6
 _PERIODS = 200
@@ -86,6 +86,12 @@ def frequency_text(hertz: float) -> str:
     return f"{_three(hertz)} Hz"
 
 
+def samplerate_text(samplerate: int) -> str:
+    """A samplerate as it is set: ``1 MHz``, ``625 kHz``."""
+    factor, unit = next((each for each in ((10**6, "MHz"), (10**3, "kHz")) if samplerate >= each[0]), (1, "Hz"))
+    return f"{samplerate / factor:.7g} {unit}"
+
+
 def duration_text(seconds: float) -> str:
     """A duration to three digits at most, with its unit: ``0.35 s``, ``12 ms``, ``8.7 µs``."""
     for factor, unit in ((1, "s"), (1e-3, "ms"), (1e-6, "µs")):
@@ -99,4 +105,4 @@ def _three(value: float) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:.0f}" if value >= 99.5 else f"{float(f'{value:.2g}'):g}" if value < 9.95 else f"{value:.1f}"
+    return f"{value:.0f}" if value >= 99.5 else f"{float(f'{value:.2g}' if value < 9.95 else f'{value:.3g}'):g}"
