@@ -128,7 +128,7 @@ def draw(picture: Picture) -> str:
 def _header(title: str, notes: Sequence[str]) -> list[str]:
     joined = "  ·  ".join(notes)
     return [
-        wrapped(24, 17, title, "title", per_px={"n": 1 / 7.9, "w": 1 / 8.3, "x": 1 / 8.3}, rows=3),
+        wrapped(24, 17, title, "title", per_px={"n": 1 / 7.3, "w": 1 / 8.3, "x": 1 / 8.3}, rows=3),
         wrapped(60, 15, joined, "", per_px={"w": SANS_PER_PX}, rows=2),
         wrapped(46, 15, joined, "", per_px={"x": SANS_PER_PX}, rows=2),
         wrapped(76, 15, notes[0] if notes else "", "", per_px={"n": SANS_PER_PX}, rows=1),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.errors import LogicError
 from pytest_shepherd_hil.evidence.picture import Mark, Picture, Said, Trace, draw
-from pytest_shepherd_hil.logic.activity import activity, duration_text, frequency_text
+from pytest_shepherd_hil.logic.activity import activity, duration_text, samplerate_text
 from pytest_shepherd_hil.text import first_line, printable
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def look(
     covers = zero is not None and 0 <= zero < len(part)
     console = tied.time_line.channel if tied.time_line is not None else None
     traces = [_trace(part, name, console, zero) for name in part.channels]
-    kept = f"{_span(part.duration_s)} at {frequency_text(part.samplerate)}"
+    kept = f"{_span(part.duration_s)} at {samplerate_text(part.samplerate)}"
     tie = f"samples and console are tied {tied.time_line}" if tied.time_line is not None else tied.problem or ""
     where = _where(part, zero)
     words = [f"capture.sr, {kept}{where}; {tie}"]
@@ -96,7 +96,7 @@ def look(
     if len(words) > _MOST_WORDS:
         words[_MOST_WORDS:] = [f"… {len(words) - _MOST_WORDS} more channels: capture.svg"]
     when = f"0 is the first line of the incident, sample {zero}" if zero is not None else "0 is the first sample"
-    notes = [tie, when + where, f"{frequency_text(part.samplerate)}, {test}"]
+    notes = [tie, when + where, f"{samplerate_text(part.samplerate)}, {test}"]
     scene = Picture(
         title,
         notes,

@@ -53,7 +53,7 @@ path,line {{ vector-effect:non-scaling-stroke; fill:none }}
 .n,.x {{ display:none }}
 .w {{ display:inline }}
 @media (max-width:{_NARROW_PX - 1}px) {{ .w,.x,.wide {{ display:none }} .n {{ display:inline }}
- .title {{ font-size:13px }} }}
+ .title {{ font-size:12px }} }}
 @media (min-width:{_WIDE_PX}px) {{ .n,.w {{ display:none }} .x {{ display:inline }} }}
 """.strip()
 """Light and dark, and what shows at which width."""
