@@ -24,6 +24,8 @@ SANS_PER_PX = 1 / 6.1
 _ROW_PX = 15
 _MARK_PX = 13
 _MARK_ROWS = 3
+_APART = 3.0
+"""A last line that is no further from the first one, in per cent, is not named."""
 _MINUS = "\N{MINUS SIGN}"
 _UNITS = ((1.0, "s"), (1e3, "ms"), (1e6, "µs"), (1e9, "ns"))
 
@@ -133,7 +135,7 @@ class Panel:
         wanted: list[tuple[float, str, str]] = []
         for number, (first, last) in enumerate(picture.incidents[:MOST_INCIDENTS], 1):
             wanted.append((first, f"incident {number}: first line" if several else "incident: first line", "bad"))
-            if last > first:
+            if self.x(last) - self.x(first) > _APART:
                 wanted.append((last, f"last line of {number}" if several else "last line", "bad wide"))
         wanted += [(mark.at, clean(mark.text, 40), "wide") for mark in picture.marks[:MOST_MARKS]]
         taken: list[list[tuple[float, float]]] = [[] for _ in range(_MARK_ROWS)]

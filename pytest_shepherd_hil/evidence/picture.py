@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from pytest_shepherd_hil.evidence.panel import MOST_ROWS, SANS_PER_PX, Panel
-from pytest_shepherd_hil.evidence.svg import STYLE, clean, rect, stretched, wrapped
+from pytest_shepherd_hil.evidence.svg import STYLE, clean, label, rect, stretched, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,6 @@ _COLUMNS = 16_000
 """So many in all, over channels and panels: it bounds the picture's size."""
 _WORTH = 4
 """A zoom that shows more than a quarter of the overview is not worth it."""
-_HEADER_PX = 84
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +100,10 @@ def draw(picture: Picture) -> str:
     traces = sorted((trace for trace in picture.traces if id(trace) in kept), key=lambda trace: trace.console)
     columns = max(min(_COLUMNS // (2 * max(len(traces), 1)), 1600), 400)
     hidden = len(picture.traces) - len(traces)
-    parts = _header(picture.title, [*picture.notes, *([f"{hidden} more channels are not shown"] if hidden else [])])
+    notes = [*picture.notes, *([f"{hidden} more channels are not shown"] if hidden else [])]
+    parts, top = _header(picture.title, notes)
     zoom = _zoom(picture)
-    whole = Panel(picture, 0, picture.total, _HEADER_PX, columns)
+    whole = Panel(picture, 0, picture.total, top, columns)
     whole.fill(traces, words=True, rows=zoom is None)
     bottom = whole.bottom
     if zoom is not None:
@@ -125,14 +125,20 @@ def draw(picture: Picture) -> str:
     )
 
 
-def _header(title: str, notes: Sequence[str]) -> list[str]:
-    joined = "  ·  ".join(notes)
-    return [
-        wrapped(24, 17, title, "title", per_px={"n": 1 / 7.3, "w": 1 / 8.3, "x": 1 / 8.3}, rows=3),
-        wrapped(60, 15, joined, "", per_px={"w": SANS_PER_PX}, rows=2),
-        wrapped(46, 15, joined, "", per_px={"x": SANS_PER_PX}, rows=2),
-        wrapped(76, 15, notes[0] if notes else "", "", per_px={"n": SANS_PER_PX}, rows=1),
-    ]
+def _header(title: str, notes: Sequence[str]) -> tuple[list[str], float]:
+    """Title and notes for each class of widths, and how high they are at most."""
+    parts, bottom = [], 0.0
+    for width, per_px in (("n", 1 / 7.3), ("w", 1 / 8.3), ("x", 1 / 8.3)):
+        y = 24.0
+        for row in wrapped(title, width, per_px=per_px, most=3):
+            parts.append(label(0, y, row, f"title {width}"))
+            y += 17
+        shown = notes[:1] if width == "n" else ["  ·  ".join(notes)]
+        for row in wrapped("".join(shown), width, per_px=SANS_PER_PX, most=1 if width == "n" else 2):
+            parts.append(label(0, y + 2, row, width))
+            y += 15
+        bottom = max(bottom, y)
+    return parts, bottom
 
 
 def _zoom(picture: Picture) -> tuple[float, float] | None:

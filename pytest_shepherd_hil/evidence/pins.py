@@ -96,7 +96,8 @@ def look(
     if len(words) > _MOST_WORDS:
         words[_MOST_WORDS:] = [f"… {len(words) - _MOST_WORDS} more channels: capture.svg"]
     when = f"0 is the first line of the incident, sample {zero}" if zero is not None else "0 is the first sample"
-    notes = [tie, when + where, f"{samplerate_text(part.samplerate)}, {test}"]
+    tied_how = f"tied {tied.time_line}" if tied.time_line is not None else tie
+    notes = [tied_how, when + where, f"{samplerate_text(part.samplerate)}, {test}"]
     scene = Picture(
         title,
         notes,

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from math import ceil, floor, log10
-from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from pytest_shepherd_hil.text import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = ["STYLE", "clean", "fitting", "label", "rect", "stretched", "ticks", "vertical", "wrapped"]
 
@@ -102,23 +98,17 @@ def fitting(
     return "".join(label(x, y, shown, f"{kind} {' '.join(at)}".strip(), move=move) for shown, at in cut.items())
 
 
-def wrapped(y: float, step: float, text: str, kind: str, *, per_px: Mapping[str, float], rows: int) -> str:
-    """A text broken into rows; what is over is cut.
+def wrapped(text: str, width: str, *, per_px: float, most: int) -> list[str]:
+    """A text broken into rows, cut after ``most`` of them.
 
     Args:
-        y: of the first row; the others are ``step`` apart.
-        step: in pixels.
         text: as it came from the board.
-        kind: classes.
-        per_px: characters in a pixel, for each class of widths that is to show it.
-        rows: how many at most.
+        width: the class of widths that it is for.
+        per_px: characters in a pixel.
+        most: rows.
     """
-    texts = []
-    for width, density in per_px.items():
-        room = int(_ROOM_PX[width] * density)
-        broken = _rows(clean(text, room * rows), room, rows)
-        texts += [label(0, y + number * step, row, f"{kind} {width}".strip()) for number, row in enumerate(broken)]
-    return "".join(texts)
+    room = int(_ROOM_PX[width] * per_px)
+    return _rows(clean(text, room * most), room, most) if text else []
 
 
 def _rows(text: str, room: int, most: int) -> list[str]:
