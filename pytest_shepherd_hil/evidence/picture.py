@@ -57,7 +57,7 @@ class Trace:
     """What it did."""
     brief: str
     """The same in less room."""
-    edges: NDArray[np.int64]
+    edges: NDArray[np.integer]
     """Sample numbers."""
     initial: int
     """The level before the first."""

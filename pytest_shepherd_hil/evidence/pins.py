@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pytest_shepherd_hil.errors import LogicError
 from pytest_shepherd_hil.evidence.picture import Mark, Picture, Said, Trace, draw
 from pytest_shepherd_hil.logic.activity import activity, duration_text, samplerate_text
@@ -24,7 +26,7 @@ __all__ = ["Pins", "look"]
 BEFORE_S, AFTER_S = 2.5, 0.75
 """How much of the capture is kept before an incident's first line and after its last; host time is not exact."""
 LONGEST_S = 10.0
-MOST_BYTES = 8 << 20
+MOST_BYTES = 16 << 20
 _BEFORE = 0.7
 _MOST_LINES = 4000
 _AROUND_NS = 4_000_000_000
@@ -189,7 +191,9 @@ def _trace(part: Capture, name: str, console: str | None, zero: int | None) -> T
     called = f"{part.names[name]} ({name})" if name in part.names else name
     if name == console:
         words = "carries the console"
-    return Trace(printable(called, 60), words, words.replace(f" {_THEN}", ""), edges, initial, name == console)
+    return Trace(
+        printable(called, 60), words, words.replace(f" {_THEN}", ""), edges.astype(np.int32), initial, name == console
+    )
 
 
 def _where(part: Capture, zero: int | None) -> str:

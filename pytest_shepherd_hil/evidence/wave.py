@@ -17,7 +17,7 @@ HIGH, LOW = 10, 90
 """Where the two levels are, in a box 100 high."""
 
 
-def wave(edges: NDArray[np.int64], initial: int, start: float, end: float, columns: int) -> tuple[str, str]:
+def wave(edges: NDArray[np.integer], initial: int, start: float, end: float, columns: int) -> tuple[str, str]:
     """The level between two sample numbers, in a box of ``columns`` by 100.
 
     A column with one edge has a step in it; one with more is part of a filled band.
@@ -32,7 +32,8 @@ def wave(edges: NDArray[np.int64], initial: int, start: float, end: float, colum
     Returns:
         Two paths, of the line and of the bands.
     """
-    bounds = np.searchsorted(edges, start + np.arange(columns + 1) * ((end - start) / columns))
+    places = np.ceil(start + np.arange(columns + 1) * ((end - start) / columns))
+    bounds = np.searchsorted(edges, places.astype(edges.dtype))  # of their own kind: else they would all be copied
     level = (initial + int(bounds[0])) % 2
     counts = np.diff(bounds)
     after = (level + np.cumsum(counts)) % 2
