@@ -99,6 +99,7 @@ class Judge:
                 incidents,
                 note=note,
                 folder=self.write_evidence(window),
+                pins=self._record.pins(window.test),
                 own_error=None if raised is None or only_echo(raised) else raised,
                 missing=lacking,
                 sources=self._record.sources,
@@ -126,7 +127,13 @@ class Judge:
                 self._guard.named(window, incidents)
                 continue
             message = failure_message(
-                self._board.name, incidents, note=None, folder=folder, own_error=None, sources=self._record.sources
+                self._board.name,
+                incidents,
+                note=None,
+                folder=folder,
+                own_error=None,
+                sources=self._record.sources,
+                pins=self._record.pins(window.test),
             )
             location = self._locations.get(window.test, (window.test, None, window.test))
             report = late_report(window, location, message, incidents)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_shepherd_hil.errors import HilError, LogicError, MisuseError
 from pytest_shepherd_hil.logic.acquisition import OverrunError
 from pytest_shepherd_hil.logic.stream import Follower, Recording, Stream
+from pytest_shepherd_hil.logic.until import capture_until, check_until
 from pytest_shepherd_hil.text import first_line
 
 if TYPE_CHECKING:
@@ -104,17 +105,42 @@ class LogicAnalyzer:
             self._say(f"{self.board}: nothing is recorded of the logic analyzer: {first_line(kept.error)}")
         return True
 
-    def capture(self, seconds: float) -> Capture:
-        """Capture for so long, from now on; during a recording, its next samples.
+    def capture(
+        self,
+        seconds: float | None = None,
+        *,
+        until: Callable[[Capture], object] | None = None,
+        timeout_s: float = 10.0,
+        after_s: float = 0.0,
+    ) -> Capture:
+        """Capture from now on, for so long or until something is so; during a recording, its next samples.
+
+        ``logic.capture(seconds=1)``, ``logic.capture(until=lambda cap: len(cap.edges("sync")) >= 20)``.
 
         Args:
             seconds: how long; as many samples as the analyzer takes in that time.
+            until: asked again and again, with the capture so far, whether it is so. Of a capture larger than the
+                analyzer's memory here, the oldest samples leave first.
+            timeout_s: how long to wait for that, in seconds.
+            after_s: how long to go on when it is so, in seconds.
 
         Raises:
-            LogicError: the analyzer is gone, or its samples do not come.
+            LogicError: the analyzer is gone, or its samples do not come; or it was not so in time.
             HostError: this computer lacks what the driver needs.
-            MisuseError: a time that is none, or more than the analyzer's memory here holds.
+            MisuseError: neither or both were given, a time that is none, or more than the analyzer's memory here holds.
         """
+        if (seconds is None) == (until is None):
+            raise MisuseError(f"board {self.board}: logic.capture(): give either seconds=… or until=…")
+        if until is not None:
+            check_until(self.board, until, timeout_s, after_s)
+            with self._using() as (stream, start):
+                try:
+                    return capture_until(stream, start, until, timeout_s, after_s, self._patience_s, self.board)
+                except LogicError as error:
+                    if stream.error is None:
+                        raise
+                    raise self._short(str(error), stream) from error
+        assert seconds is not None
         if not 0 < seconds <= 86400:
             raise MisuseError(f"board {self.board}: logic.capture(seconds={seconds!r}): give seconds, more than 0")
         with self._using(seconds) as (stream, start):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import _thread
 import math
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.errors import HilError, LogicError
 from pytest_shepherd_hil.logic.capture import Capture
 from pytest_shepherd_hil.logic.ring import SampleRing
+from pytest_shepherd_hil.logic.sample_clock import SampleClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +52,7 @@ class Stream:
         self.samplerate = config.samplerate
         self.channels: tuple[str, ...] = ()
         self.ring: SampleRing | None = None
+        self.clock = SampleClock(config.samplerate)
 
     def start(self) -> None:
         """Start its thread. Apart from making it, so that one that is interrupted here is known and gets stopped."""
@@ -74,6 +77,7 @@ class Stream:
         try:
             with self._lock:
                 self.samplerate, self.channels = acquisition.samplerate, acquisition.channels
+                self.clock = SampleClock(self.samplerate)
                 if self.max_bytes is None:
                     self.max_bytes = self._ring_bytes(acquisition.samplerate, acquisition.unitsize)
                 # a little more than may be asked for: samples that come while a capture is being fetched
@@ -83,6 +87,7 @@ class Stream:
                 if data := acquisition.read(_POLL_S):
                     with self._lock:
                         self.ring.append(data)
+                        self.clock.note(self.ring.total, time.monotonic_ns())
                         self._wake()
         finally:
             acquisition.close()
@@ -148,11 +153,12 @@ class Stream:
                 return None
             first, blocks = self.ring.since(start)
             unitsize = self.ring.unitsize
+            host_ns = self.clock.host_ns(first)
         joined = b"".join(blocks)
         if end is not None:
             joined = joined[: max(0, end - first) * unitsize]
         names = {channel: name for channel, name in self._names.items() if channel in self.channels}
-        return Capture(self.samplerate, self.channels, joined, names, first)
+        return Capture(self.samplerate, self.channels, joined, names, first, host_ns=host_ns)
 
 
 class Recording:
