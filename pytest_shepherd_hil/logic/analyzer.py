@@ -102,7 +102,8 @@ class LogicAnalyzer:
         text = str(kept.error)
         if text != self._said:
             self._said = text
-            self._say(f"{self.board}: nothing is recorded of the logic analyzer: {first_line(kept.error)}")
+            why = first_line(kept.error).removeprefix(f"board {self.board}: ")
+            self._say(f"{self.board}: nothing is recorded of its logic analyzer: {why}")
         return True
 
     def capture(

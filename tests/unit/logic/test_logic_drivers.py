@@ -164,7 +164,7 @@ def test_one_that_cannot_run_is_said_once_and_tried_again(tmp_path: Path, monkey
         logic.forget()
     logic.forget()
     (line,) = said
-    assert "b: nothing is recorded of the logic analyzer: board b: probe" in line
+    assert "b: nothing is recorded of its logic analyzer: probe" in line
     probe = Probe(tmp_path / "probe")
     try:
         while logic.snapshot() is None and time.monotonic() < deadline:
