@@ -26,11 +26,22 @@ RECORDED = """
             time.sleep(0.8)
             shell.run("modprobe -rf shepherd", timeout_s=500)
 """
+NOT_ALL_THE_TIME = """
+[boards.b.sim]
+fault = "racy"
+[boards.b.logic]
+driver = "sim"
+samplerate = "1 MHz"
+channels = { D0 = "uart_tx", D1 = "sync" }
+continuous = false
+[boards.b.module]
+name = "shepherd"
+"""
 TIED = "samples and console are tied by the decoded text of uart_tx (D0), to within 8.7 µs"
 
 
 def sync_words(text: str) -> str:
-    (words,) = re.findall(r"^ +(sync \(D1\): .*)$", text, re.MULTILINE)
+    (words,) = set(re.findall(r"^ +(sync \(D1\): .*)$", text, re.MULTILINE))
     return str(words)
 
 
@@ -41,7 +52,7 @@ def test_a_failed_test_shows_what_the_sync_line_did_when_the_kernel_died(suite: 
     said = result.stdout.str()
     assert re.search(rf"^  capture   capture\.sr, .* at 1 MHz; {re.escape(TIED)}$", said, re.MULTILINE)
     words = sync_words(said)
-    assert re.fullmatch(r"sync \(D1\): 10\.0 Hz until \S+ m?s before the incident, then still \(low\)", words)
+    assert re.fullmatch(r"sync \(D1\): 10\.0 Hz until \S+ m?s before the incident, then still \((low|high)\)", words)
     folder = suite.evidence["test_unload"]
     assert sync_words((folder / "incident.txt").read_text()) == words
     assert words in json.loads((folder / "incident.json").read_text())["capture"]
@@ -67,25 +78,12 @@ def assert_shows_the_crash(picture: Path) -> None:
     assert texts.count("incident: first line") == 2
     assert {"sync (D1)", "uart_tx (D0)"} <= set(texts)
     assert any(text.startswith("Unable to handle kernel NULL pointer") for text in texts)
-    assert "then still (low)" in svg
+    assert re.search(r"then still \((low|high)\)", svg)
     assert len(svg) < 200_000
 
 
-def test_a_test_that_recorded_nothing_has_no_capture(suite: Suite) -> None:
-    result = suite.run(
-        """
-        def test_unload(shell, kernel_module):
-            kernel_module.load()
-            shell.run("modprobe -rf shepherd", timeout_s=500)
-        """,
-        board="sim-racy",
-    )
-    result.assert_outcomes(failed=1)
-    assert not {"capture.sr", "capture.svg"} & {path.name for path in suite.evidence["test_unload"].iterdir()}
-    assert "  capture   " not in result.stdout.str()
-
-
 def test_a_capture_that_ended_before_the_crash_says_so(suite: Suite) -> None:
+    suite.boards(NOT_ALL_THE_TIME)
     result = suite.run(
         """
         import time
@@ -95,7 +93,7 @@ def test_a_capture_that_ended_before_the_crash_says_so(suite: Suite) -> None:
             time.sleep(1)
             shell.run("modprobe -rf shepherd", timeout_s=500)
         """,
-        board="sim-racy",
+        board="b",
     )
     result.assert_outcomes(failed=1)
     assert re.search(r"capture\.sr, 0\.3\d? s at 1 MHz, ends \S+ s before the incident; ", result.stdout.str())
