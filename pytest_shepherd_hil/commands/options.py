@@ -20,7 +20,7 @@ ORDER = "The first rule that matches a line decides. Rules of yours: [rules.<id>
 def add_scan_options(parser: argparse.ArgumentParser) -> None:
     """Those of ``shepherd-hil scan``."""
     parser.epilog = STATUS
-    files = "logs, also gzipped; folders, with all below them; '-' for stdin"
+    files = "logs, also packed (gzip, bzip2, xz); folders, with all below them; '-' for stdin"
     parser.add_argument("files", nargs="+", metavar="FILE", help=files)
     about = "json: one object per incident and line"
     parser.add_argument("--format", choices=("text", "json"), default="text", help=about)

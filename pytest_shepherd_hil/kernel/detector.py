@@ -221,13 +221,14 @@ class Detector:
         self._matched = (message, hit)
         return hit is not None or REQUEST.match(message) is not None or ASKED_FOR.match(message) is not None
 
-    def pass_time(self, time_s: float) -> list[Incident]:
-        """Take note of the time of a line that is known to be no news."""
+    def pass_time(self, time_s: float, *, each: bool = False) -> list[Incident]:
+        """Take note of the time of a line that is known to be no news; ``each``: those in between have been told."""
         found: list[Incident] = []
         if self._timeline.is_back(time_s) and (self._fatal is not None or self._boot_expected):
             found += self._booted("kernel time began again")
             self._begin(_BOOTED)
-        if self._timeline.pass_time(time_s) and self._fatal is None:
+        live = self._timeline.live(time_s) if each else self._timeline.pass_time(time_s)
+        if live and self._fatal is None:
             self._seen_kernel, self._boot_stage = True, _BOOTED
             self._preamble.clear()
         return self._founded(found)

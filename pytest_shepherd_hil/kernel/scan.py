@@ -2,12 +2,13 @@
 
 Where no report is open, only lines with one of the rules' texts (``contains``) can be news. They are looked for in the
 bytes, by `hyperscan` where it is installed; all other lines are passed over. Of these only the kernel times matter,
-which tell a log that is shown again from news: they are read from the lines right before a candidate, and farther back
-at intervals. A replay shorter than such an interval changes no answer.
+which tell a log that is shown again from news: they are read from all lines of a block before news, and at intervals
+from a block in which there are none. A replay shorter than such an interval changes no answer of a later block.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ _EXACT = 4096
 """Bytes before a candidate of which each line is judged."""
 _INTERVAL = 32768
 """Bytes between the lines whose times are looked at in what is passed over."""
+_TIMES = re.compile(rb"^(?:[^\n\[]{0,80}kernel: |<\d{1,3}>)?\[ {0,8}(\d{1,9}\.\d{6})\]", re.MULTILINE)
 _SEGMENT = 8192
 """Bytes of an open report that are taken apart at once."""
 
@@ -144,7 +146,7 @@ class Scanner:
             line = parse_line(data[start:looked_at].removesuffix(b"\n").rstrip(b"\r"), 0)
             if not self._may_be_news(line):
                 continue
-            self._pass_over(data, position, start, found)
+            self._pass_over(data, position, start, found, before_news=True)
             self._held += self._detector.feed(line._replace(number=self.lines))
             self.lines += 1
             in_reports = self._in_reports.candidates(data) if in_reports is None else in_reports
@@ -161,8 +163,10 @@ class Scanner:
             if not self._detector.pending:
                 found += self._in_order()
 
-    def _pass_over(self, data: bytes, start: int, stop: int, found: list[Incident]) -> None:
-        """Take note of the times in lines of which none can be news."""
+    def _pass_over(
+        self, data: bytes, start: int, stop: int, found: list[Incident], *, before_news: bool = False
+    ) -> None:
+        """Take note of the times in lines of which none can be news: of all times, where news follow."""
         while self._detector.awaits_boot and start < stop:
             end = data.find(b"\n", start, stop)
             end = stop if end < 0 else end
@@ -173,8 +177,12 @@ class Scanner:
         exact = stop - _EXACT
         if exact > start:
             exact = data.rfind(b"\n", start, exact) + 1 or start
-            for position in range(start, exact, _INTERVAL):
-                found += self._look_at_time(data, position, exact)
+            if before_news:
+                for match in _TIMES.finditer(data, start, exact):
+                    found += self._detector.pass_time(float(match[1]), each=True)
+            else:
+                for position in range(start, exact, _INTERVAL):
+                    found += self._look_at_time(data, position, exact)
             self.lines += data.count(b"\n", start, exact)
             start = exact
         for raw in _split(data[start:stop]):

@@ -16,18 +16,22 @@ class Timeline:
     what follows until the time has caught up. One exception keeps a damaged time (``[ 9942.5…`` for ``[  942.5…``), or
     an old log with greater times, from blinding the detector: a line that falls *between* two times at which a jump
     forwards was seen, directly after live lines, takes the jump back. A replay does not: what it shows had been shown.
+    Where only one line had jumped, the one after it takes it back also if it is as early as what stood before the jump,
+    or a little earlier: lines may have one time, or come out in the wrong order.
     """
 
     def __init__(self) -> None:
         self.newest: float | None = None
         self._gaps: list[tuple[float, float]] = []
         self.replaying = False
+        self._passed = False
+        """Lines have been passed over since the last that was looked at: a jump to the next one need be none."""
 
     def restart(self) -> None:
         """A new boot: time begins again."""
         self.newest = None
         self._gaps.clear()
-        self.replaying = False
+        self.replaying = self._passed = False
 
     def is_back(self, time_s: float | None) -> bool:
         """Whether ``time_s`` is clearly before the newest time."""
@@ -41,10 +45,11 @@ class Timeline:
         if newest is None:
             self.newest = time_s
             return True
+        passed, self._passed = self._passed, False
         if time_s >= newest - _TOLERANCE_S:
             self.replaying = False
             if time_s > newest:
-                if time_s > newest + _TOLERANCE_S:
+                if time_s > newest + _TOLERANCE_S and not passed:
                     self._gaps.append((newest, time_s))
                     del self._gaps[:-_MAX_GAPS]
                 self.newest = time_s
@@ -56,6 +61,9 @@ class Timeline:
                     del self._gaps[index:]
                     self.newest = time_s
                     return True
+            if self._gaps and self._gaps[-1][1] == newest and time_s >= self._gaps[-1][0] - _TOLERANCE_S:
+                self.newest = self._gaps.pop()[0]
+                return True
         self.replaying = True
         return False
 
@@ -65,5 +73,8 @@ class Timeline:
         if newest is None or time_s >= newest - _TOLERANCE_S:
             self.newest = time_s if newest is None else max(newest, time_s)
             self.replaying = False
-            return True
-        return self.live(time_s)
+            live = True
+        else:
+            live = self.live(time_s)
+        self._passed = True
+        return live
