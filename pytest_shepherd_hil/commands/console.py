@@ -225,7 +225,8 @@ class _Session:
 
             self._analyzer = open_analyzer(board, self._own.probe if self._own is not None else None)
         self._port = self._open(self._console)
-        self.screen.note(f"console of {board.name}: {self._console.source} at {self._console.baudrate} baud; {how}")
+        source = self._console.port or f"logic channel {self._console.logic}, read only,"
+        self.screen.note(f"console of {board.name}: {source} at {self._console.baudrate} baud; {how}")
         self._ready()
         while True:
             try:

@@ -1,6 +1,6 @@
 """sigrok's own protocol decoders on a finished capture.
 
-The only place that imports pysigrok and its decoders, which are GPLv3+; imported when used, not before.
+The only place that imports pysigrok's decoders, which are GPLv3+ as pysigrok is; imported when used, not before.
 """
 
 from __future__ import annotations

@@ -188,6 +188,23 @@ def test_a_board_with_only_an_analyzer_is_locked_by_it(tmp_path: Path) -> None:
         refusal(BoardLock(logic, tmp_path))
 
 
+def test_boards_whose_consoles_are_on_one_analyzer_are_one_board(tmp_path: Path) -> None:
+    channels = {"D0": "one", "D1": "two"}
+    one, two = (
+        BoardConfig.model_validate(
+            {
+                "name": name,
+                "ssh": {"host": name},
+                "console": {"logic": name},
+                "logic": {"conn": "1.12", "channels": channels},
+            }
+        )
+        for name in ("one", "two")
+    )
+    with held(one, tmp_path):
+        refusal(BoardLock(two, tmp_path))
+
+
 def test_embedded_boards_are_private_to_their_runs(tmp_path: Path) -> None:
     sim = BoardConfig.model_validate({"name": "sim01", "sim": {}})
     first, second = BoardLock(sim, tmp_path), BoardLock(sim, tmp_path)

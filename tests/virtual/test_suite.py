@@ -60,6 +60,42 @@ def test_racy_module_fails_with_the_users_own_crash_and_fixed_passes(board_suite
     assert fixed.ret == 0
 
 
+def on_channel(board: str, load: str) -> str:
+    """``boards.toml`` for a virtual board whose only console is a channel of the analyzer."""
+    return f"""
+[boards.{board}.virtual]
+[boards.{board}.console]
+logic = "D0"
+[boards.{board}.logic]
+driver = "virtual"
+samplerate = "1 MHz"
+channels = {{ D0 = "uart_tx", D1 = "sync" }}
+[boards.{board}.module]
+name = "shepherd"
+load = "{load}"
+"""
+
+
+def test_the_whole_board_suite_passes_with_the_analyzer_as_the_only_console(board_suite: Suite) -> None:
+    board_suite.boards(on_channel("mute", "modprobe shepherd"))
+    result = board_suite.again(board="mute", timeout_s=RUN_S)
+    result.assert_outcomes(passed=10)
+    result.stdout.no_fnmatch_line("*back after*")
+
+
+def test_a_panic_seen_by_the_analyzer_alone_is_the_same_crash(board_suite: Suite) -> None:
+    board_suite.boards(on_channel("mute", "modprobe shepherd racy_exit=1"))
+    result = board_suite.again("-k", "unloads or loads", board="mute", timeout_s=RUN_S)
+    assert result.parseoutcomes().get("failed", 0) + result.parseoutcomes().get("errors", 0) >= 1
+    test, *_ = board_suite.evidence
+    found = board_suite.incidents(test)[0]
+    assert (found["kind"], found["fatal"], found["severity"]) == ("oops", True, "fail")
+    assert (found["function"], found["module"]) == ("pru0_comm_receive_msg", "shepherd")
+    assert int(str(found["address"]), 0) == 0x1C1
+    assert "coordinator_callback" in (board_suite.evidence[test] / "incident.txt").read_text()
+    result.stdout.fnmatch_lines(["hil: mute: back after *"])
+
+
 def test_leaking_module_fails_when_the_cma_area_is_used_up(board_suite: Suite) -> None:
     result = board_suite.again("-k", "twenty_reloads", board="qemu-cma", timeout_s=RUN_S)
     assert result.parseoutcomes().get("failed", 0) + result.parseoutcomes().get("errors", 0) == 1

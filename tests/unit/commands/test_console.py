@@ -175,6 +175,27 @@ def test_a_port_that_goes_is_told_and_waited_for(tmp_path: Path) -> None:
         terminal.close()
 
 
+def test_a_console_on_a_logic_channel_is_shown_read_only_and_waited_for(tmp_path: Path) -> None:
+    with SimProcess.start() as sim:
+        probe = f'[boards.bench.logic]\ndriver = "probe"\nconn = "{sim.probe}"\nchannels = {{ D0 = "uart_tx" }}\n'
+        (tmp_path / "boards.toml").write_text(f'[boards.bench.console]\nlogic = "D0"\n{probe}')
+        terminal = Terminal80("console", "bench", "--boards", str(tmp_path / "boards.toml"))
+        terminal.wait_for("console of bench: logic channel D0, read only, at 115200 baud; ")
+        terminal.type(b"x")
+        terminal.wait_for("-- not sent: the console on logic channel D0 is read only\n")
+        sim.control.uart_send("said on the wire\r\n")
+        terminal.wait_for("said on the wire\n")
+        sim.control.unplug_probe()
+        terminal.wait_for("-- lost: board bench: console on logic channel D0 is gone: ")
+        sim.control.plug_probe()
+        terminal.wait_for("the console on logic channel D0 is back\n")
+        sim.control.uart_send("said once more\r\n")
+        terminal.wait_for("said once more\n")
+        terminal.type(b"\x1d")
+        assert terminal.end() == 0
+        terminal.close()
+
+
 def test_while_a_run_holds_the_board_its_log_is_followed_and_then_the_console_is_live(
     boards: Path, uart: Uart, tmp_path: Path
 ) -> None:

@@ -389,3 +389,53 @@ def test_colours_and_progress_are_for_terminals_only(boards: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S)
     assert "\x1b" not in done.stdout + done.stderr
     assert "  problem      serial port" in done.stdout
+
+
+# the console on a channel of the logic analyzer
+
+
+def on_channel(sim: SimProcess, channel: str = "D0", baudrate: int = 115200) -> str:
+    toml = bench_toml(sim).replace(f'port = "{sim.uart}"', f'logic = "{channel}"\nbaudrate = {baudrate}')
+    channels = '{ D0 = "uart_tx", D1 = "sync" }'
+    return f'{toml}[boards.bench.logic]\ndriver = "probe"\nconn = "{sim.probe}"\nchannels = {channels}\n'
+
+
+def test_a_console_on_a_channel_is_well(sim: SimProcess, boards: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    boards.write_text(on_channel(sim))
+    diagnosis = diagnose(capsys, boards)
+    assert diagnosis.marks("ok") == set(diagnosis.findings)
+    assert diagnosis.text("serial port").startswith("none; the console is heard on logic channel D0, read only")
+    assert "came out after" in diagnosis.text("console")
+    assert "the console is heard on D0" in diagnosis.text("logic analyzer")
+
+
+def test_a_wrong_rate_on_a_channel_is_measured(
+    sim: SimProcess, boards: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    boards.write_text(on_channel(sim, baudrate=57600))
+    diagnosis = diagnose(capsys, boards)
+    assert "garbage" in diagnosis.text("console")
+    assert diagnosis.text("baud rate") == (
+        "the channel is no UART of 57600 baud; measured: 115200 baud, parity none "
+        "-> set baudrate in [boards.bench.console]"
+    )
+
+
+def test_a_channel_that_hangs_on_another_pin_is_told(
+    sim: SimProcess, boards: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    boards.write_text(on_channel(sim, "sync"))
+    diagnosis = diagnose(capsys, boards)
+    assert "out of logic channel sync within 3 s; not a single byte did: the channel stays low" in diagnosis.text(
+        "console"
+    )
+    assert "channel sync to pin 5 of J1" in diagnosis.text("console")
+
+
+def test_an_analyzer_that_is_not_there_is_a_problem(
+    sim: SimProcess, boards: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    boards.write_text(on_channel(sim).replace(sim.probe, "/nowhere/probe"))
+    diagnosis = diagnose(capsys, boards)
+    assert "/nowhere/probe cannot be opened" in diagnosis.text("serial port")
+    assert "/nowhere/probe cannot be opened" in diagnosis.text("logic analyzer")
