@@ -97,26 +97,27 @@ class ConsoleLog:
     def append(self, chunk: bytes, time_ns: int) -> LineBlock:
         """Record bytes that were read at host time ``time_ns`` (monotonic); returns the lines that they ended."""
         with self._lock:
-            offset = self._splitter.start
-            whole = self._splitter.take_whole(chunk)
-            pieces = [piece[1:] for piece in self._splitter.feed_at(chunk)] if whole is None else ()
-            new = LineBlock(self._store.count, offset, whole or b"", time_ns, pieces)
+            self._transcript.append(self._decode(chunk))
+            for waiting in self._waiting:  # first of all: who looks for more than the text waits for our lock
+                waiting.set()
+            splitter, offset, number = self._splitter, self._splitter.start, self._splitter.number
+            whole = splitter.take_whole(chunk)
+            pieces = [piece[1:] for piece in splitter.feed_at(chunk)] if whole is None else ()
+            new = LineBlock(self._store.count, offset, whole or b"", time_ns, pieces, splitter.number - number)
             if new:
                 self._store.append(new)
             self._size += len(chunk)
             self._last_ns = time_ns
-            self._transcript.append(self._decode(chunk))
-            for waiting in self._waiting:
-                waiting.set()
             index = f"{new.first}\t{new.offset}\t{time_ns}\t{self.wall(time_ns).isoformat()}\n" if new else ""
             self._write(chunk, index.encode())
         return new
 
     def _decode(self, chunk: bytes) -> str:
         """The chunk as text in which LF alone ends a line, so that ``$`` matches there; CRs wait for what follows."""
-        returns = chunk.count(b"\r")
-        if not self._returns and returns == chunk.count(b"\r\n"):  # as a UART mostly has it, and quick
-            return self._decoder.decode(chunk.translate(None, b"\r") if returns else chunk)
+        plain = chunk.replace(b"\r", b"")
+        returns = len(chunk) - len(plain)
+        if not self._returns and (not returns or returns == chunk.count(b"\r\n")):  # as a UART mostly has it
+            return self._decoder.decode(plain)
         text = self._returns + self._decoder.decode(chunk)
         kept = text.rstrip("\r")
         self._returns = text[len(kept) :][-_MOST_RETURNS:]
