@@ -441,13 +441,13 @@ def test_whoever_waits_is_woken_by_bytes_and_by_news(log: ConsoleLog) -> None:
 
 
 def test_no_descriptor_is_left_of_those_who_waited() -> None:
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = open_files()
     log = ConsoleLog()
     one, two = log.subscribe(), log.subscribe()
     log.unsubscribe(one)
     log.close()
     log.unsubscribe(two)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert open_files() == before
 
 
 def test_a_wakeup_that_nobody_clears_never_blocks() -> None:
