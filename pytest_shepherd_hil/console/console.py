@@ -7,7 +7,6 @@ import select
 import time
 from typing import TYPE_CHECKING
 
-from pytest_shepherd_hil.console.log import ConsoleLog, Wakeup
 from pytest_shepherd_hil.errors import BoardDeadError, ConsoleError
 from pytest_shepherd_hil.text import printable
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_shepherd_hil.console.lines import ConsoleLine
+    from pytest_shepherd_hil.console.log import ConsoleLog
     from pytest_shepherd_hil.console.port import Port
 
 __all__ = ["Console"]
@@ -76,14 +76,14 @@ class Console:
         __tracebackhide__ = True
         compiled = re.compile(pattern, re.MULTILINE) if isinstance(pattern, str) else pattern
         deadline = time.monotonic() + timeout_s
-        scanned = self._cursor
+        match, self._cursor, scanned = self._log.search(compiled, self._cursor, self._cursor)
+        if match is not None:  # it has come already
+            return match
         seen = self._log.end
         next_nudge = time.monotonic() + self.NUDGE_AFTER_S if self._nudge is not None else deadline
-        wakeup = Wakeup()
-        self._log.subscribe(wakeup)
+        wakeup = self._log.subscribe()
         try:
             while True:
-                wakeup.clear()
                 match, self._cursor, scanned = self._log.search(compiled, self._cursor, scanned)
                 if match is not None:
                     return match
@@ -103,11 +103,10 @@ class Console:
                 seen = scanned
                 if flood:
                     time.sleep(min(self.BREATH_S, max(deadline - now, 0.0)))
-                else:
+                elif not wakeup.clear():  # after the search: what ends it is found with as few steps as can be
                     select.select([wakeup], [], [], max(min(deadline, next_nudge) - now, 0.0))
         finally:
             self._log.unsubscribe(wakeup)
-            wakeup.close()
 
     def send(self, data: str | bytes) -> None:
         """Send to the board, as if typed: text as UTF-8, and no line end added.

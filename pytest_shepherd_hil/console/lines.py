@@ -58,6 +58,7 @@ class LineBlock(Sequence[ConsoleLine]):
         data: their bytes, with their ends.
         time_ns: host time of the read.
         pieces: instead of ``data``, offset and bytes of each, where one of them is too long to be one line.
+        count: how many lines ``data`` is.
 
     Attributes:
         data: as given, until somebody has looked at the lines.
@@ -67,7 +68,13 @@ class LineBlock(Sequence[ConsoleLine]):
     __slots__ = ("_count", "_lines", "_pieces", "data", "first", "offset", "size", "time_ns")
 
     def __init__(
-        self, first: int, offset: int, data: bytes, time_ns: int, pieces: Sequence[tuple[int, bytes]] = ()
+        self,
+        first: int,
+        offset: int,
+        data: bytes,
+        time_ns: int,
+        pieces: Sequence[tuple[int, bytes]] = (),
+        count: int = 0,
     ) -> None:
         self.first = first
         self.offset = offset
@@ -75,7 +82,7 @@ class LineBlock(Sequence[ConsoleLine]):
         self.time_ns = time_ns
         self.size = len(data) + sum(len(raw) for _, raw in pieces)
         self._pieces = pieces
-        self._count = len(pieces) or data.count(b"\n")
+        self._count = len(pieces) or count
         self._lines: list[ConsoleLine] | None = None
 
     @property

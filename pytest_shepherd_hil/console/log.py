@@ -43,10 +43,14 @@ class Wakeup:
         with contextlib.suppress(BlockingIOError):  # full: it is awake already
             os.write(self._write, b"\0")
 
-    def clear(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while os.read(self._read, 4096):
+    def clear(self) -> bool:
+        """Whether it was set; it no longer is."""
+        try:
+            while len(os.read(self._read, 4096)) == 4096:
                 pass
+        except BlockingIOError:
+            return False
+        return True
 
     def close(self) -> None:
         for fd in (self._read, self._write):
@@ -69,6 +73,9 @@ class ConsoleLog:
     KEEP_LINES = 200_000
     KEEP_BYTES = 64 << 20
     KEEP_TEXT = 8 << 20
+    HANDOVER_BYTES = 1024
+    """What is no longer than this is taken apart only when who waits for it has looked at it: a flood is not."""
+    HANDOVER_S = 50e-6
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
@@ -84,7 +91,10 @@ class ConsoleLog:
         self._size = 0
         self._returns = ""
         self._last_ns: int | None = None
+        self._waking = threading.Lock()
         self._waiting: list[Wakeup] = []
+        self._spare: list[Wakeup] = []
+        self._closed = False
         self._raw = self._times = -1
         if path is not None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
@@ -97,26 +107,28 @@ class ConsoleLog:
     def append(self, chunk: bytes, time_ns: int) -> LineBlock:
         """Record bytes that were read at host time ``time_ns`` (monotonic); returns the lines that they ended."""
         with self._lock:
-            offset = self._splitter.start
-            whole = self._splitter.take_whole(chunk)
-            pieces = [piece[1:] for piece in self._splitter.feed_at(chunk)] if whole is None else ()
-            new = LineBlock(self._store.count, offset, whole or b"", time_ns, pieces)
+            self._transcript.append(self._decode(chunk))
+            # first of all, and then a moment for them: Python runs one thread at a time, and would go on with this one
+            if self.wake() and len(chunk) <= self.HANDOVER_BYTES:
+                time.sleep(self.HANDOVER_S)
+            splitter, offset, number = self._splitter, self._splitter.start, self._splitter.number
+            whole = splitter.take_whole(chunk)
+            pieces = [piece[1:] for piece in splitter.feed_at(chunk)] if whole is None else ()
+            new = LineBlock(self._store.count, offset, whole or b"", time_ns, pieces, splitter.number - number)
             if new:
                 self._store.append(new)
             self._size += len(chunk)
             self._last_ns = time_ns
-            self._transcript.append(self._decode(chunk))
-            for waiting in self._waiting:
-                waiting.set()
             index = f"{new.first}\t{new.offset}\t{time_ns}\t{self.wall(time_ns).isoformat()}\n" if new else ""
             self._write(chunk, index.encode())
         return new
 
     def _decode(self, chunk: bytes) -> str:
         """The chunk as text in which LF alone ends a line, so that ``$`` matches there; CRs wait for what follows."""
-        returns = chunk.count(b"\r")
-        if not self._returns and returns == chunk.count(b"\r\n"):  # as a UART mostly has it, and quick
-            return self._decoder.decode(chunk.translate(None, b"\r") if returns else chunk)
+        plain = chunk.replace(b"\r", b"")
+        returns = len(chunk) - len(plain)
+        if not self._returns and (not returns or returns == chunk.count(b"\r\n")):  # as a UART mostly has it
+            return self._decoder.decode(plain)
         text = self._returns + self._decoder.decode(chunk)
         kept = text.rstrip("\r")
         self._returns = text[len(kept) :][-_MOST_RETURNS:]
@@ -202,23 +214,34 @@ class ConsoleLog:
         """The wall clock (UTC) at a monotonic time."""
         return datetime.fromtimestamp((time_ns + self._wall_minus_monotonic) / 1e9, UTC)
 
-    def subscribe(self, wakeup: Wakeup) -> None:
-        """Have ``wakeup`` set whenever bytes come."""
-        with self._lock:
+    def subscribe(self) -> Wakeup:
+        """What is set whenever bytes come, from now on; to be given back with :meth:`unsubscribe`, and not closed."""
+        with self._waking:
+            wakeup = self._spare.pop() if self._spare else Wakeup()
             self._waiting.append(wakeup)
+        return wakeup
 
     def unsubscribe(self, wakeup: Wakeup) -> None:
-        with self._lock:
-            if wakeup in self._waiting:
-                self._waiting.remove(wakeup)
+        """It is needed no more. The next may get it while it is still set."""
+        with self._waking:
+            self._waiting.remove(wakeup)
+            if self._closed:
+                wakeup.close()
+            else:
+                self._spare.append(wakeup)
 
-    def wake(self) -> None:
-        """Wake everybody who waits, though nothing came: something else has changed."""
-        with self._lock:
+    def wake(self) -> bool:
+        """Wake everybody who waits; returns whether anybody does."""
+        with self._waking:
             for waiting in self._waiting:
                 waiting.set()
+            return bool(self._waiting)
 
     def close(self) -> None:
+        with self._waking:
+            self._closed = True
+            while self._spare:
+                self._spare.pop().close()
         with self._lock:
             for fd in (self._raw, self._times):
                 if fd >= 0:

@@ -6,6 +6,8 @@ import threading
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
+from pytest_shepherd_hil.console.texts import texts_of
+
 if TYPE_CHECKING:
     import re
 
@@ -59,6 +61,7 @@ class Transcript:
 
     def search(self, pattern: re.Pattern[str], cursor: int, scanned: int) -> tuple[re.Match[str] | None, int, int]:
         """See :meth:`~pytest_shepherd_hil.console.log.ConsoleLog.search`."""
+        texts = texts_of(pattern)
         position = max(cursor, scanned - self.OVERLAP)
         size = self.WINDOW
         while True:
@@ -68,7 +71,7 @@ class Transcript:
                 stop = min(position + size, end)
                 begin = max(position - self.OVERLAP, self._start)  # for what a pattern sees behind itself
                 text = self._between(begin, stop)
-            match = pattern.search(text, position - begin)
+            match = pattern.search(text, position - begin) if _may_match(texts, text, position - begin) else None
             # near the window's end it might become another match with what follows
             if match is not None and (stop == end or match.end() <= len(text) - self.OVERLAP):
                 found = begin + match.end()
@@ -98,3 +101,11 @@ class Transcript:
             parts += self._tail
         origin = self._starts[first]
         return "".join(parts)[start - origin : stop - origin]
+
+
+def _may_match(texts: tuple[str, ...], text: str, begin: int) -> bool:
+    """Whether one of the texts is there, or none is known."""
+    for one in texts:
+        if text.find(one, begin) >= 0:
+            return True
+    return not texts

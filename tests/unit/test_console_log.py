@@ -428,18 +428,26 @@ def test_half_a_utf8_character_waits_for_its_other_half(log: ConsoleLog) -> None
 
 
 def test_whoever_waits_is_woken_by_bytes_and_by_news(log: ConsoleLog) -> None:
-    wakeup = Wakeup()
-    log.subscribe(wakeup)
+    wakeup = log.subscribe()
     for wake in (lambda: log.append(b"x", 1), log.wake):
-        wakeup.clear()
         assert not readable(wakeup)
         wake()
         assert readable(wakeup)
+        assert wakeup.clear()
+        assert not wakeup.clear()
     log.unsubscribe(wakeup)
-    wakeup.clear()
     log.append(b"y", 2)
     assert not readable(wakeup)
-    wakeup.close()
+
+
+def test_no_descriptor_is_left_of_those_who_waited() -> None:
+    before = open_files()
+    log = ConsoleLog()
+    one, two = log.subscribe(), log.subscribe()
+    log.unsubscribe(one)
+    log.close()
+    log.unsubscribe(two)
+    assert open_files() == before
 
 
 def test_a_wakeup_that_nobody_clears_never_blocks() -> None:
