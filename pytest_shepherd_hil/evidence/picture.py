@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
+import numpy as np
+
 from pytest_shepherd_hil.evidence.panel import MOST_ROWS, SANS_PER_PX, Panel
 from pytest_shepherd_hil.evidence.svg import STYLE, clean, label, rect, stretched, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["Mark", "Picture", "Said", "Trace", "draw"]
@@ -150,6 +151,10 @@ def _zoom(picture: Picture) -> tuple[float, float] | None:
     before = [line for line in picture.said if line.start < zero][-3:]
     after = [line for line in picture.said if line.start >= zero][: MOST_ROWS - 4]
     start = max(before[0].start if before else zero, zero - 4 * usual)
+    for trace in picture.traces:  # how a channel's last edge lies to the incident is what a reader looks for
+        edges = trace.edges[: int(np.searchsorted(trace.edges, int(zero)))]
+        if not trace.console and len(edges) and edges[-1] > zero - 10 * usual:
+            start = min(start, float(edges[-1]))
     end = max(min(after[-1].end if after else zero, zero + 14 * usual), zero + 2 * usual)
     margin = max(0.04 * (end - start), usual / 4)
     start, end = max(start - margin, 0), min(end + margin, picture.total)

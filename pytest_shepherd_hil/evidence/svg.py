@@ -117,7 +117,7 @@ def _rows(text: str, room: int, most: int) -> list[str]:
         at = text.rfind(" ", room // 2, room + 1)
         at = at if at > 0 else room
         rows.append(text[:at])
-        text = text[at:].lstrip()
+        text = text[at:].lstrip(" ·")
     return [*rows, text if len(text) <= room else f"{text[: room - 1]}…"]
 
 
