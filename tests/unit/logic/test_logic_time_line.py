@@ -134,7 +134,7 @@ def test_a_line_after_those_that_were_heard_is_not_in_the_capture() -> None:
     time_line = part.time_line(lines)
     assert [number for number, line in enumerate(lines) if time_line.at(line) is not None] == list(range(10, 20))
     assert time_line.about(lines[20])[0] == len(part)
-    assert time_line.about(lines[9])[1] == 0
+    assert time_line.about(lines[9])[1] <= 0
 
 
 def test_lines_that_one_side_lost() -> None:
