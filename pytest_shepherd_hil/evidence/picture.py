@@ -7,8 +7,8 @@ fonts, light and dark, its text of the same size whatever the width.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape
 
 import numpy as np
 
@@ -120,7 +120,7 @@ def draw(picture: Picture) -> str:
     height = bottom + 8
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="100%" height="{height:g}" role="img">'
-        f"<title>{escape(clean(picture.title, 300))}</title><style>{STYLE}</style>"
+        f"<title>{escape(clean(picture.title, 300), quote=False)}</title><style>{STYLE}</style>"
         '<rect width="100%" height="100%" class="bg"/>'
         f'<svg x="1.5%" width="97%" height="{height:g}" overflow="visible">{"".join(parts)}</svg></svg>\n'
     )
