@@ -104,8 +104,9 @@ def check(fault: Fault, evidence: Path) -> list[str]:
             problems.append(f"{folder.name}: found {seen}")
         if fault.headline not in first["headline"]:
             problems.append(f"{folder.name}: headline {first['headline']!r}")
-        if fault.capture_in is not None and fault.capture_in in folder.name and empty(folder / "capture.sr"):
-            problems.append(f"{folder.name}: capture.sr is missing or empty")
+        if fault.capture_in is not None and fault.capture_in in folder.name:
+            pins = [name for name in ("capture.sr", "capture.svg") if empty(folder / name)]
+            problems += [f"{folder.name}: {name} is missing or empty" for name in pins]
     if fault.capture_in is not None and not any(fault.capture_in in folder.name for folder in folders):
         problems.append(f"{fault.capture_in} should have failed")
     return problems

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RunRecord"]
 
+_PIN_NS = 20_000_000
+"""What the pins did for so long after an incident is waited for."""
 _AROUND = 50
 """Lines of the console that are shown around what happened outside of tests."""
 
@@ -64,13 +66,18 @@ class RunRecord:
         folder = self._run.for_test(window.test)
         calls = board.shell.calls if "shell" in board.has else []
         console = board.config.console
+        incidents = guard.incidents(window)
+        capture = None
+        if "logic" in board.has:
+            said = board.log.lines(incidents[-1].last_line, incidents[-1].last_line + 1) if incidents else []
+            capture = board.logic.snapshot(said[0].time_ns + _PIN_NS if said else None)
         folder.write(
             test=window.test,
             log=board.log,
             lines=board.log.lines(window.first_line, window.end_line),
-            incidents=guard.incidents(window),
+            incidents=incidents,
             calls=[call for call in calls if call.started_ns >= window.started_ns],
-            capture=board.logic.snapshot() if "logic" in board.has else None,
+            capture=capture,
             baudrate=console.baudrate if console is not None else 115200,
             channel=getattr(console, "logic", None),
             began_ns=window.started_ns,

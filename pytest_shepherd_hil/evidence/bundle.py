@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["EvidenceRun", "KeptPins", "TestEvidence"]
 
 
+_BEFORE, _AFTER = 2000, 500
+"""So many lines around a test's are looked for in a capture."""
+
+
 class KeptPins(NamedTuple):
     """A capture that has been written."""
 
@@ -126,7 +130,9 @@ class TestEvidence:
         """
         board, sources = self._run.board, self._run.sources
         if capture is not None:
-            self._write_pins(test, lines, incidents, capture, baudrate, channel, began_ns)
+            # with what was said before the test, and after it: that is in the capture, too
+            around = log.lines(max(lines[0].number - _BEFORE, 0), lines[-1].number + _AFTER) if lines else []
+            self._write_pins(test, around, incidents, capture, baudrate, channel, began_ns)
         marks = {number for incident in incidents for number in range(incident.first_line, incident.last_line + 1)}
         self.write_file("console.txt", console_text(log, lines, marks))
         self.write_file("incident.txt", incidents_text(test, board, incidents, sources, self.pins))

@@ -7,8 +7,10 @@ fonts, light and dark, its text of the same size whatever the width.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape
+
+import numpy as np
 
 from pytest_shepherd_hil.evidence.panel import MOST_ROWS, SANS_PER_PX, Panel
 from pytest_shepherd_hil.evidence.svg import STYLE, clean, label, rect, stretched, wrapped
@@ -16,7 +18,6 @@ from pytest_shepherd_hil.evidence.svg import STYLE, clean, label, rect, stretche
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["Mark", "Picture", "Said", "Trace", "draw"]
@@ -119,7 +120,7 @@ def draw(picture: Picture) -> str:
     height = bottom + 8
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="100%" height="{height:g}" role="img">'
-        f"<title>{escape(clean(picture.title, 300))}</title><style>{STYLE}</style>"
+        f"<title>{escape(clean(picture.title, 300), quote=False)}</title><style>{STYLE}</style>"
         '<rect width="100%" height="100%" class="bg"/>'
         f'<svg x="1.5%" width="97%" height="{height:g}" overflow="visible">{"".join(parts)}</svg></svg>\n'
     )
@@ -150,6 +151,10 @@ def _zoom(picture: Picture) -> tuple[float, float] | None:
     before = [line for line in picture.said if line.start < zero][-3:]
     after = [line for line in picture.said if line.start >= zero][: MOST_ROWS - 4]
     start = max(before[0].start if before else zero, zero - 4 * usual)
+    for trace in picture.traces:  # how a channel's last edge lies to the incident is what a reader looks for
+        edges = trace.edges[: int(np.searchsorted(trace.edges, int(zero)))]
+        if not trace.console and len(edges) and edges[-1] > zero - 10 * usual:
+            start = min(start, float(edges[-1]))
     end = max(min(after[-1].end if after else zero, zero + 14 * usual), zero + 2 * usual)
     margin = max(0.04 * (end - start), usual / 4)
     start, end = max(start - margin, 0), min(end + margin, picture.total)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
+from html import escape
 from math import ceil, floor, log10
-from xml.sax.saxutils import escape
 
 from pytest_shepherd_hil.text import printable
 
@@ -71,7 +71,7 @@ def label(x: float, y: float, text: str, kind: str = "", *, move: float = 0) -> 
     """A text, moved to the right by so many pixels."""
     classes = f' class="{kind}"' if kind else ""
     moved = f' transform="translate({move:g})"' if move else ""
-    return f'<text x="{x:.2f}%" y="{y:g}"{classes}{moved}>{escape(text)}</text>'
+    return f'<text x="{x:.2f}%" y="{y:g}"{classes}{moved}>{escape(text, quote=False)}</text>'
 
 
 def fitting(
@@ -117,7 +117,7 @@ def _rows(text: str, room: int, most: int) -> list[str]:
         at = text.rfind(" ", room // 2, room + 1)
         at = at if at > 0 else room
         rows.append(text[:at])
-        text = text[at:].lstrip()
+        text = text[at:].lstrip(" ·")
     return [*rows, text if len(text) <= room else f"{text[: room - 1]}…"]
 
 

@@ -225,12 +225,18 @@ class LogicAnalyzer:
             )
         return channel_console(self, wanted, baudrate or (named.baudrate if named is not None else 115200))
 
-    def snapshot(self) -> Capture | None:
+    def snapshot(self, until_ns: int | None = None) -> Capture | None:
         """What the running capture or recording, or the last one, has so far; ``None`` where there was none.
 
         For evidence after a crash; from any thread, at any time.
+
+        Args:
+            until_ns: wait for samples taken until then, in ``time.monotonic_ns()``: they may still be on their
+                way. Not for longer than that takes.
         """
         last = self._last
+        if last is not None and until_ns is not None:
+            last.wait_for(last.clock.sample_at(until_ns), STREAM_DELAY_S)
         return last.capture() if last is not None else None
 
     def forget(self) -> None:

@@ -37,3 +37,8 @@ class SampleClock:
         """When a sample was taken, in ``time.monotonic_ns()``; None before anything has come in."""
         known = [first for first in (self._before, self._now) if first is not None]
         return min(known) + sample * 1_000_000_000 // self._samplerate if known else None
+
+    def sample_at(self, host_ns: int) -> int:
+        """The number of the sample that is taken then; 0 before anything has come in."""
+        first = self.host_ns(0)
+        return max(0, (host_ns - first) * self._samplerate // 1_000_000_000) if first is not None else 0

@@ -96,9 +96,19 @@ class TimeLine:
         return self._place(max(start, 0), end, "host time") if end > 0 and start < len(self.capture) else None
 
     def about(self, line: HeardLine) -> tuple[int, int]:
-        """The first sample of a line and the one after it, by host time; they may lie outside of the capture."""
+        """The first sample of a line and the one after it, by host time; they may lie outside of the capture.
+
+        Where decoded text ties the two, so does every line that was said before the first, or after the last, of those
+        that were heard.
+        """
         end = self.sample_at(line.time_ns)
-        return end - ceil(10 * len(bare(line.raw)) * self.capture.samplerate / self.baudrate), end
+        start = end - ceil(10 * len(bare(line.raw)) * self.capture.samplerate / self.baudrate)
+        heard = self._offsets[self._starts >= 0]
+        if len(heard) and line.offset < heard[0]:
+            return min(start, end, 0), min(end, 0)
+        if len(heard) and line.offset > heard[-1]:
+            return max(start, len(self.capture)), max(end, len(self.capture))
+        return start, end
 
     def sample_at(self, time_ns: int) -> int:
         """The sample taken at a host time, to about 0.1 s; it may lie outside of the capture."""

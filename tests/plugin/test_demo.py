@@ -79,4 +79,7 @@ def test_wrong_evidence_does_not(evidence: Callable[..., Path], wrong: dict[str,
 
 
 def test_missing_capture_or_test_does_not(evidence: Callable[..., Path]) -> None:
-    assert demo.check(replace(FAULT, capture_in="test-0"), evidence()) == ["test-0: capture.sr is missing or empty"]
+    assert demo.check(replace(FAULT, capture_in="test-0"), evidence()) == [
+        "test-0: capture.sr is missing or empty",
+        "test-0: capture.svg is missing or empty",
+    ]

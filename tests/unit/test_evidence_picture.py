@@ -90,6 +90,11 @@ def test_an_overview_and_the_moments_around_the_first_line() -> None:
     assert zoom.count("V") == 0  # it had stopped before
 
 
+def test_the_zoom_shows_a_channels_last_edge_where_it_is_near() -> None:
+    svg = draw(crash(traces=[trace("sync (D1)", range(0, 980_000, 50_000))], said=[], marks=[]))
+    assert [path.count("V") for path in lanes(svg, "wire")] == [20, 1]
+
+
 def test_the_console_comes_last_with_its_text_below() -> None:
     said = texts(draw(crash()))
     assert said.index("sync (D1)") < said.index("uart_tx (D0)") < said.index("line 20")

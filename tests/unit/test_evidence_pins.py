@@ -219,6 +219,26 @@ def test_the_folder_has_the_capture_its_picture_and_the_words(tmp_path: Path) ->
     assert run.problems == []
 
 
+def test_what_was_said_before_the_test_is_in_the_picture_too(tmp_path: Path) -> None:
+    bench = Bench()
+    folder = EvidenceRun(tmp_path, "b").for_test(TEST)
+    lines = bench.log.lines(bench.first_line)
+    began_ns = lines[0].time_ns - 50_000_000
+    folder.write(
+        test=TEST,
+        log=bench.log,
+        lines=lines,
+        incidents=bench.incidents,
+        calls=(),
+        capture=bench.capture,
+        began_ns=began_ns,
+    )
+    svg = (folder.folder / "capture.svg").read_text()
+    assert ">test began<" in svg
+    assert 'class="bar"' in svg
+    assert "shprd.k" not in (folder.folder / "console.txt").read_text()
+
+
 @require("sigrok-cli")
 def test_sigrok_cli_reads_every_sample_of_the_capture_that_is_kept(tmp_path: Path) -> None:
     bench = Bench()

@@ -127,6 +127,16 @@ def test_damaged_lines_keep_their_places(seed: int) -> None:
     assert right >= len(damaged) - 3
 
 
+def test_a_line_after_those_that_were_heard_is_not_in_the_capture() -> None:
+    """The host's time is not exact: by it, the line after the last could lie in the capture."""
+    whole, lines = console(STAMPED, host_ns=50_000_000), heard(STAMPED)
+    part = whole.between(start_of(STAMPED, 10) / RATE, start_of(STAMPED, 20) / RATE)
+    time_line = part.time_line(lines)
+    assert [number for number, line in enumerate(lines) if time_line.at(line) is not None] == list(range(10, 20))
+    assert time_line.about(lines[20])[0] == len(part)
+    assert time_line.about(lines[9])[1] <= 0
+
+
 def test_lines_that_one_side_lost() -> None:
     both = [*STAMPED[:10], *STAMPED[13:]]
     assert align(both, STAMPED).tolist() == [*range(10), -1, -1, -1, *range(10, 57)]
