@@ -34,8 +34,10 @@ _MAX_FOREIGN_AFTER_TRACE = 20
 
 _ONE_OF_MANY = {"rcu-stall", "machine-check"}
 """Kinds whose first line comes several times in one report."""
-_ONE_AFTER_ANOTHER = {"memory-leak", "slab"}
+_ONE_AFTER_ANOTHER = {"memory-leak", "slab", "mount-failure"}
 """Rules of which several lines in a row begin one report."""
+_NAMES_INLINED = {"kasan", "kmsan", "kfence", "warning", "warning-new-shape"}
+"""Rules whose first line stands once for each function that was inlined at the place, in a symbolized report."""
 _NUMBER = re.compile(r"\[#\d{1,6}\]")
 _SMASHED = re.compile(r"stack is corrupted in: (?P<function>[A-Za-z_]\w{0,127})\+0x")
 _SORTS = (
@@ -196,6 +198,10 @@ class Report:
         if not self.reader.traced and (self.refined_by(hit) or hit.rule.kind in self.rule.refines):
             return True
         if self.rule is hit.rule and self.rule.id in _ONE_AFTER_ANOTHER and not self.reader.traced:
+            return True
+        if self.rule.id in _NAMES_INLINED and self.rule.kind == hit.rule.kind and not self.reader.traced:
+            return self._lines[-1:] != [] and self._lines[-1].rstrip().endswith("[inline]")
+        if kind == "oops" and self.rule.kind == "machine-check" and not self.reader.traced:
             return True
         if kind == "oops" == self.rule.report and not self.reader.traced and not self.reader.numbered:
             return True

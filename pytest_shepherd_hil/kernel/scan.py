@@ -12,7 +12,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.kernel.detector import Detector
-from pytest_shepherd_hil.kernel.lines import MAX_LINE_BYTES, match_prefix, parse_line, split_embedded
+from pytest_shepherd_hil.kernel.lines import MAX_LINE_BYTES, match_prefix, parse_line, split_embedded, undecorated
 from pytest_shepherd_hil.kernel.prefilter import Prefilter
 from pytest_shepherd_hil.kernel.rows import Rows
 from pytest_shepherd_hil.kernel.rules import load_rules
@@ -217,7 +217,7 @@ class Scanner:
     def _run(self, segment: bytes) -> int:
         """Judge lines that no rule matches, as long as the report is open; tells how many bytes of them."""
         detector, number = self._detector, self.lines
-        text = segment.decode("utf-8", "replace").replace("\r", "")
+        text = undecorated(segment.decode("utf-8", "replace").replace("\r", ""))
         rows = Rows.of(text if text.endswith("\n") else text + "\n")
         raws: list[bytes] = []
         index, count = 0, len(rows.lines)
