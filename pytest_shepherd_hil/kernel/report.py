@@ -15,6 +15,7 @@ from pytest_shepherd_hil.kernel.machinery import is_machinery
 from pytest_shepherd_hil.kernel.marks import MARK, MARKED
 from pytest_shepherd_hil.kernel.rows import MAX_LINE_CHARS, Rows
 from pytest_shepherd_hil.kernel.shapes import shape_of
+from pytest_shepherd_hil.kernel.trace import SYM
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.kernel.incident import Crash
@@ -38,6 +39,7 @@ _ONE_AFTER_ANOTHER = {"memory-leak", "slab", "mount-failure"}
 """Rules of which several lines in a row begin one report."""
 _NAMES_INLINED = {"kasan", "kmsan", "kfence", "warning", "warning-new-shape"}
 """Rules whose first line stands once for each function that was inlined at the place, in a symbolized report."""
+_GUESSED = re.compile(rf"\? {{1,4}}(?=\S{{1,128}}\+0x){SYM}")
 _NUMBER = re.compile(r"\[#\d{1,6}\]")
 _SMASHED = re.compile(r"stack is corrupted in: (?P<function>[A-Za-z_]\w{0,127})\+0x")
 _SORTS = (
@@ -324,6 +326,8 @@ class Report:
             first = next((frame for frame in takes if not is_machinery(frame.function, frame.module)), None)
             if first is not None:
                 return guilty_frame(crash, self.rule.kind, first)
+        if not named and not crash.frames and not self.rule.remains and self.rule.kind != "panic":
+            crash = replace(crash, frames=self._guessed())
         if not named:
             overflow = self.rule.id == "stack-overflow" or "corrupted stack end" in (crash.panic_reason or "")
             return guilty_frame(crash, "stack-overflow" if overflow else self._sort())
@@ -331,6 +335,11 @@ class Report:
         offset = int(text, 16) if re.fullmatch(r"[0-9a-f]{1,16}", text) else None
         module = self._groups.get("module") or self._module_of(named)
         return guilty_frame(crash, self._sort(), Frame(named, offset, None, module))
+
+    def _guessed(self) -> tuple[Frame, ...]:
+        """What the kernel only found on the stack: all that old x86 kernels show, which keep no frame pointers."""
+        found = (_GUESSED.search(text) for text in self._lines)
+        return tuple(Frame(match["sym"], int(match["sym_off"], 16), None, match["sym_mod"]) for match in found if match)
 
     def _sort(self) -> str:
         """The kind, or which of the reports of this kind it is."""
