@@ -59,6 +59,8 @@ _STAMP = re.compile(
     r"(?:\d{4}-)?\d\d-\d\d \d\d:\d\d:\d\d\.\d{3,6} {1,6}(?:root {1,6})?0 {1,6}0 [VDIWEF] (?:(?i:kernel))? {0,10}: |"
     r"- \{\"dt\": \"[^\"]{10,40}\", \"lvl\": \"target\", \"msg\": \""
 )
+# ``journalctl -o json``, of the kernel's messages.
+_JOURNAL = re.compile(r'"MESSAGE":"((?:[^"\\]|\\.){0,2000})"')
 _VENDOR_FIRSTS = frozenset(" [(-.<c")
 _STAMPED = frozenset("[-k0123456789 JFMASOND")
 _PROSE = re.compile(r"(?:WARNING|INFO|BUG):(?: \w{1,16})?$")
@@ -145,7 +147,13 @@ def parse_line(raw: bytes, number: int) -> Line:
         if match := _DAMAGED.match(body):
             return Line(number, text, body[match.end() :].rstrip(), None, match["caller"])
     if body[:1] in _STAMPED and (match := _STAMP.match(body)) and not _PROSE.match(body, match.end()):
-        return parse_line(body[match.end() :].removesuffix('"}').encode(), number)._replace(text=text)
+        message = body[match.end() :].removesuffix('"}')
+        if match[0].endswith('"'):
+            message = message.removesuffix('"')
+        return parse_line(message.encode(), number)._replace(text=text)
+    if body[:1] == "{" and '"_TRANSPORT":"kernel"' in body and (match := _JOURNAL.search(body)):
+        message = match[1].replace('\\"', '"').replace("\\t", "\t")
+        return Line(number, text, message.rstrip())
     if match := _LEVEL.match(body):
         return Line(number, text, body[match.end() :].rstrip(), None, None, int(match["level"]) & 7)
     return Line(number, text, body.lstrip("\ufffd").rstrip())

@@ -228,7 +228,8 @@ class Report:
             return hit.rule.report is not None and not hit.rule.remains and self._total < 12
         if self.rule.id == "headline-cut":
             return hit.rule.report is not None and hit.rule is not self.rule and self._total < 4
-        return self.rule.kind in hit.rule.refines and hit.rule.id != self.rule.id and not self._refined
+        refines = self.rule.kind in hit.rule.refines or self.rule.id in hit.rule.refines
+        return refines and hit.rule.id != self.rule.id and not self._refined
 
     def refine(self, hit: Hit) -> None:
         """A further line says more exactly what this is a report of; or, of a warning, where."""
