@@ -14,7 +14,7 @@ from pytest_shepherd_hil.kernel.lines import may_embed
 from pytest_shepherd_hil.kernel.machinery import is_machinery
 from pytest_shepherd_hil.kernel.marks import MARK, MARKED
 from pytest_shepherd_hil.kernel.rows import MAX_LINE_CHARS, Rows
-from pytest_shepherd_hil.kernel.shapes import shape_of
+from pytest_shepherd_hil.kernel.shapes import PLACE, shape_of
 from pytest_shepherd_hil.kernel.trace import SYM
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _ONE_AFTER_ANOTHER = {"memory-leak", "slab", "mount-failure"}
 """Rules of which several lines in a row begin one report."""
 _NAMES_INLINED = {"kasan", "kmsan", "kfence", "warning", "warning-new-shape"}
 """Rules whose first line stands once for each function that was inlined at the place, in a symbolized report."""
-_GUESSED = re.compile(rf"\? {{1,4}}(?=\S{{1,128}}\+0x){SYM}")
+_GUESSED = re.compile(rf"\? {{1,4}}(?={PLACE}){SYM}")
 _NUMBER = re.compile(r"\[#\d{1,6}\]")
 _SMASHED = re.compile(r"stack is corrupted in: (?P<function>[A-Za-z_]\w{0,127})\+0x")
 _SORTS = (
