@@ -55,7 +55,8 @@ _STAMP = re.compile(
     r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{1,9})? \d{4}\] |\[ {0,6}\+\d{1,6}\.\d{6}\] |"
     r"\[[A-Z][a-z]{2}[ \d]\d \d\d:\d\d\] |\[\d{1,7}\.\d{6} \d{1,7}\.\d{6}\] |"
     r"\[ {0,8}\d{1,9}\.\d{6} <[ \d.]{1,16}>\] |kern {0,4}:\w{3,6} {0,3}: (?=\[)|"
-    rf"{_DAY} (?!\S{{1,255}} [^\s:\[]{{1,64}}\[\d{{1,10}}\]: )|\d\d:\d\d:\d\d(?:[.,]\d{{1,9}})? {{1,2}}(?![ \d])| {{0,16}}\"msg\": {{1,4}}\"|"
+    rf"{_DAY} (?!\S{{1,255}} [^\s:\[]{{1,64}}\[\d{{1,10}}\]: )|\d\d:\d\d:\d\d(?:[.,]\d{{1,9}})? {{1,2}}|"
+    r" {0,16}\"msg\": {1,4}\"|"
     r"(?:\d{4}-)?\d\d-\d\d \d\d:\d\d:\d\d\.\d{3,6} {1,6}(?:root {1,6})?0 {1,6}0 [VDIWEF] (?:(?i:kernel))? {0,10}: |"
     r"- \{\"dt\": \"[^\"]{10,40}\", \"lvl\": \"target\", \"msg\": \""
 )
@@ -70,10 +71,11 @@ _VENDOR = re.compile(
     r" ?\[\d{1,2}: {0,16}[^\]]{1,32}: {0,8}\d{1,8}\] ?| ?(?:<\d>)?[.-]?\(\d{1,2}\)\[\d{1,8}:[^\]]{1,32}\] ?|"
     r"\(CPU:\d{1,2}-pid:\d{1,8}:[^)]{1,32}\) |c\d{1,2} (?: {0,6}\d{1,8} )?"
 )
-# The same, and a host, in a text of many lines.
+# The same, a host, and a cpu beside the caller, in a text of many lines.
 _DECORATED = re.compile(
-    r"^(\[ {0,8}\d{1,9}\.\d{6})[^\]\n]{0,40}(\](?:\[[^\]\n]{1,16}\](?= ))?) ?"
-    rf"(?:{_VENDOR.pattern}|{_HOST.pattern})",
+    r"^(\[ {0,8}\d{1,9}\.\d{6})(?:[^\]\n]{0,40}\](?:\[[^\]\n]{1,16}\](?= ))? ?"
+    rf"(?:{_VENDOR.pattern}|{_HOST.pattern})"
+    r"|\]\[ {0,8}(?:[TC] {0,8}\d{1,8}@C?)?\d{1,2}\] ?)",
     re.MULTILINE,
 )
 # A record of /dev/kmsg: priority, sequence number, microseconds since boot, flags.
@@ -227,7 +229,7 @@ def undecorated(text: str) -> str:
     It is enough to look at the first line: one kernel says it in all.
     """
     if " kernel: " in text or _DECORATED.match(text):
-        return _DECORATED.sub(r"\1\2 ", text)
+        return _DECORATED.sub(r"\1] ", text)
     return text
 
 

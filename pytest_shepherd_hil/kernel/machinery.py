@@ -97,7 +97,8 @@ _WAITING: Final = r"""
 __switch_to* _{0,3}preempt_schedule* __schedule* schedule schedule_(?:timeout|preempt|hrtimeout|idle|user|rtlock)*
 io_schedule* context_switch msleep* usleep_* ssleep fsleep do_nanosleep hrtimer_nanosleep _?do_sleep* __sched_*
 *wait_for_common* *wait_for_completion* wait_on_(?:page|bit|buffer|folio|inode)* __wait_on_* __wait_rcu_gp *bit_wait*
-out_of_line_wait* sync_buffer sleep_on_(?:buffer|page|shadow_bh)* sync_page* *folio_wait_* do_wait_for_* __wait_event* do_wait_intr* _{0,2}wake_up* complete
+out_of_line_wait* sync_buffer sleep_on_(?:buffer|page|shadow_bh)* sync_page*
+*folio_wait_* do_wait_for_* __wait_event* do_wait_intr* _{0,2}wake_up* complete
 complete_(?:all|with_flags) swake_up* finish_wait finish_swait autoremove_* default_wake_function prepare_to_s?wait*
 init_wait_entry woken_wake_function wait_woken ___wait_* __wait_for_* (?:__)?(?:prepare_to|finish)_swait*
 schedule_timeout_\w+ (?:__)?raise_softirq* wakeup_softirqd
