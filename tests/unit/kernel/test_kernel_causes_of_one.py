@@ -151,3 +151,10 @@ def test_what_is_no_system_call_keeps_its_name() -> None:
     report = "BUG: KASAN: vmalloc-out-of-bounds in {}+0x11b4/0x1350\n"
     assert judge(report.format("sys_imageblit"))[0].function == "sys_imageblit"
     assert judge(report.format("sys_sendmmsg"))[0].function == "sendmmsg"
+
+
+def test_a_warning_begins_where_it_is_cut_out_not_behind_what_it_has_to_say() -> None:
+    said = "------------[ cut here ]------------\ndemo 30be0000.demo: queue not empty\n"
+    report = "WARNING: CPU: 1 PID: 733 at drivers/demo/main.c:1123 demo_stop+0x9c/0xd0 [demo]\n"
+    assert judge("demo: link is up\n" + said + report)[0].first_line == 1
+    assert judge("demo: link is up\n" + said + "demo: up\n" * 5 + report)[0].first_line == 8
