@@ -67,19 +67,21 @@ def ours(what: str, port: str) -> None:
     from pytest_shepherd_hil.console.console import Console
     from pytest_shepherd_hil.console.link import Link
     from pytest_shepherd_hil.console.log import ConsoleLog
+    from pytest_shepherd_hil.console.source import open_port
     from pytest_shepherd_hil.kernel.rules import load_rules
 
     with tempfile.TemporaryDirectory() as folder:
         log = ConsoleLog(Path(folder) / "console.log")
+        config = ConsoleConfig(port=port)
         link = Link(
-            ConsoleConfig(port=port),
+            config,
             log,
             board="bench",
             rules=load_rules(),
             on_incident=lambda _: None,
             on_line=lambda _: None,
             on_lost=lambda _: None,
-            break_sender=None,
+            open_port=lambda: open_port(config, None, board="bench"),
         )
         link.open()
         console = Console(log, lambda: link.port, board="bench")

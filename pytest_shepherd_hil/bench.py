@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pytest_shepherd_hil.fixtures import SESSION_FIXTURE
 from pytest_shepherd_hil.guard.abort import Interrupter
+from pytest_shepherd_hil.guard.termination import Termination
 from pytest_shepherd_hil.outcome import Failed
 from pytest_shepherd_hil.report.summary import RunSummary
 from pytest_shepherd_hil.session import HilSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    import pytest
 
     from pytest_shepherd_hil.boards import BoardConfig
     from pytest_shepherd_hil.settings import RunOptions
@@ -43,6 +44,7 @@ class Bench:
     Attributes:
         boards: all boards of the run.
         summary_of_others: what other processes have to say at the end.
+        termination: makes of SIGTERM what Ctrl-C is.
     """
 
     def __init__(
@@ -55,7 +57,8 @@ class Bench:
     ) -> None:
         self.boards = list(boards)
         self.summary_of_others = RunSummary()
-        self._interrupter = Interrupter()
+        self._interrupter = Interrupter(say)
+        self.termination = Termination()
         self._say = say
         self._next_boards: dict[pytest.Item, str | None] | None = None
         self._sessions = {
@@ -123,6 +126,18 @@ class Bench:
         for definition in item.session._fixturemanager.getfixturedefs(SESSION_FIXTURE, item) or ():
             definition.finish(request)  # type: ignore[arg-type]  # it takes its node only
 
+    def leave_after(
+        self, error: BaseException, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> BaseExceptionGroup[BaseException] | None:
+        """As :meth:`leave`, after a test whose fixtures could not all be ended; both errors, if this fails, too."""
+        try:
+            self.leave(item, nextitem)
+        except (KeyboardInterrupt, pytest.exit.Exception):
+            raise
+        except BaseException as another:  # noqa: BLE001  outcomes are no Exception
+            return BaseExceptionGroup("errors while tearing down fixtures", [error, another])
+        return None
+
     def _next_board(self, item: pytest.Item) -> str | None:
         """The board of the next test that has one, from ``item`` on. Of xdist no more is known than the next test."""
         if hasattr(item.config, "workerinput"):
@@ -134,10 +149,15 @@ class Bench:
                 self._next_boards[one] = name
         return self._next_boards.get(item)
 
-    def tell_late(self) -> None:
-        """See :meth:`HilSession.tell_late`, for each board."""
+    def finish(self) -> None:
+        """See :meth:`HilSession.finish`, for each board."""
         for session in self._sessions.values():
-            session.tell_late()
+            session.finish()
+
+    def stop_for_strays(self) -> None:
+        """See :meth:`HilSession.stop_for_strays`, for each board."""
+        for session in self._sessions.values():
+            session.stop_for_strays()
 
     def tear_down_leftovers(self, session: pytest.Session) -> None:
         """After Ctrl-C: end the fixtures that are still set up, while the boards are still open."""
@@ -150,6 +170,7 @@ class Bench:
     def close(self) -> None:
         """Close all boards. Whatever ends the run, this is called; once is enough."""
         with contextlib.ExitStack() as stack:
+            stack.callback(self.termination.uninstall)
             stack.callback(self._interrupter.uninstall)
             for session in reversed(self._sessions.values()):
                 stack.callback(session.close)

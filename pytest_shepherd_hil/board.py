@@ -13,6 +13,7 @@ from pytest_shepherd_hil.console.console import Console
 from pytest_shepherd_hil.console.link import Link
 from pytest_shepherd_hil.console.log import ConsoleLog
 from pytest_shepherd_hil.console.proof import Unproven, explain
+from pytest_shepherd_hil.console.source import open_port
 from pytest_shepherd_hil.errors import BoardError, ConsoleError, HostError, MisuseError, ShellError
 from pytest_shepherd_hil.guard.expected import expectation
 from pytest_shepherd_hil.guard.fence import Fences
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from pytest_shepherd_hil.guard.block import IncidentBlock
     from pytest_shepherd_hil.guard.expected import Expectation
     from pytest_shepherd_hil.kernel.incident import Incident
-    from pytest_shepherd_hil.logic.acquisition import Acquisition
     from pytest_shepherd_hil.logic.analyzer import LogicAnalyzer
     from pytest_shepherd_hil.rig.control import Control
     from pytest_shepherd_hil.rig.process import BoardProcess
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["Board"]
 
 _BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
+_SYSRQ_S = 5.0
 
 
 class Board:
@@ -243,6 +244,8 @@ class Board:
             self._preparation = Preparation(
                 self.config, self._shell, self._say, console=console is not None, keep_dead=self._keep_dead
             )
+        if self.config.logic is not None:
+            self._open_logic()
         if self._shell is not None and console is not None:
             self.fences = Fences(KmsgWriter(self._shell), self.log, secrets.token_hex(4))
         if console is not None:
@@ -250,17 +253,20 @@ class Board:
             self.link.open()
         if self.config.power is not None:
             self._power = open_power(self.config.power, board=self.name)
-        if self.config.logic is not None:
-            self._open_logic()
+        if self._logic is not None and self.config.logic is not None and self.config.logic.continuous:
+            self._logic.keep_running(self._say)
 
     def _start_own(self) -> tuple[SshConfig, ConsoleConfig]:
         from pytest_shepherd_hil.boards import ConsoleConfig, SshConfig
 
         self._own = own = start_own(self.config, lambda line: self._say(f"{self.name}: {line}"))
         self._power = ControlPower(own.control)
-        return SshConfig(**asdict(own.ssh), connect_timeout_s=5.0), ConsoleConfig(port=own.uart)
+        # where the analyzer is its console, its serial port is not touched
+        console = self.config.console or ConsoleConfig(port=own.uart)
+        return SshConfig(**asdict(own.ssh), connect_timeout_s=5.0), console
 
     def _link_console(self, config: ConsoleConfig) -> Link:
+        sender = self._own.control.send_break if self._own is not None else None
         return Link(
             config,
             self.log,
@@ -269,8 +275,12 @@ class Board:
             on_incident=self._tell,
             on_line=self.fences.on_line if self.fences is not None else lambda _: None,
             on_lost=self._on_console_lost,
-            break_sender=self._own.control.send_break if self._own is not None else None,
+            open_port=lambda: open_port(config, self._logic, board=self.name, break_sender=sender),
+            ask_shell=self._sysrq_by_shell if self._shell is not None else None,
         )
+
+    def _sysrq_by_shell(self, key: str) -> None:
+        self.shell.run(f"echo {key} > /proc/sysrq-trigger", timeout_s=_SYSRQ_S)
 
     def _tell(self, incident: Incident) -> None:
         # bytes of before that are still on their way can use up the announcement of the boot
@@ -279,19 +289,9 @@ class Board:
             self._on_incident(incident)
 
     def _open_logic(self) -> None:
-        from pytest_shepherd_hil.logic.analyzer import LogicAnalyzer
-        from pytest_shepherd_hil.logic.probe import ProbeSocket
-        from pytest_shepherd_hil.logic.sigrok_cli import SigrokCli
+        from pytest_shepherd_hil.logic.drivers import open_analyzer
 
-        config = self.config.logic
-        assert config is not None
-
-        def acquire() -> Acquisition:
-            if self._own is not None:
-                return ProbeSocket(self._own.probe, config, self.name)
-            return SigrokCli(config, self.name)
-
-        self._logic = LogicAnalyzer(config, self.name, acquire)
+        self._logic = open_analyzer(self.config, self._own.probe if self._own is not None else None)
 
     def close(self) -> None:
         """Put the board back as it was and close everything. Closing twice is fine."""
@@ -304,13 +304,13 @@ class Board:
             parts.callback(self.log.close)
             if self._own is not None:
                 parts.callback(self._own.close)
+            if self._logic is not None:
+                parts.callback(self._logic.close)
             if self.link is not None:
                 parts.callback(self.link.close)
                 parts.callback(self.link.stop)
             if self._shell is not None:
                 parts.callback(self._shell.close)
-            if self._logic is not None:
-                parts.callback(self._logic.close)
             if self._preparation is not None and self.dead is None:
                 self._preparation.restore()
 
@@ -425,8 +425,8 @@ class Board:
             return
         if not link.alive:
             raise ConsoleError(
-                f"board {self.name}: console {link.config.port} was lost while the board was being opened: was its "
-                "adapter unplugged?"
+                f"board {self.name}: console {link.config.source} was lost while the board was being opened: was its "
+                f"{'logic analyzer' if link.read_only else 'adapter'} unplugged?"
             )
         lines = self.log.lines(started)
         heard = b"\n".join([*(line.raw for line in lines), self.log.unfinished]) if self.log.size > before else b""
@@ -436,16 +436,24 @@ class Board:
             explain(
                 Unproven(
                     self.name,
-                    link.config.port,
+                    link.config.source,
                     link.config.baudrate,
                     Fences.SILENCE_S,
                     heard,
                     [line.text for line in lines],
                     consoles,
                     hostname,
+                    measured=self._measured(link) if link.read_only else "",
+                    channel=link.config.logic if link.read_only else None,
                 )
             )
         )
+
+    @staticmethod
+    def _measured(link: Link) -> str:
+        from pytest_shepherd_hil.logic.port import ChannelPort
+
+        return link.port.measured() if isinstance(link.port, ChannelPort) else ""
 
     def _lacks(self, table: str) -> MisuseError:
         return MisuseError(f"board {self.name} has no [boards.{self.name}.{table}] in boards.toml")

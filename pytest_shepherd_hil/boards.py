@@ -9,22 +9,24 @@ from __future__ import annotations
 import codecs
 import re
 import tomllib
-from decimal import Decimal
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    InstanceOf,
-    PlainValidator,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
+from pydantic import Field, InstanceOf, ValidationError, model_validator
+
+from pytest_shepherd_hil.board_tables import (
+    OWN_PROBES,
+    Commands,
+    ConsoleConfig,
+    LogicConfig,
+    ModuleConfig,
+    PowerConfig,
+    Seconds,
+    SimConfig,
+    SshConfig,
+    Table,
+    VirtualConfig,
+    parse_samplerate,
 )
-
 from pytest_shepherd_hil.errors import ConfigError
 from pytest_shepherd_hil.kernel.user_rules import RuleLayer  # noqa: TC001  pydantic looks it up
 from pytest_shepherd_hil.rule_tables import rule_layers
@@ -33,6 +35,9 @@ from pytest_shepherd_hil.toml_words import closest, nearest, quoted, shown, toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from pydantic import BaseModel
 
 __all__ = [
     "BoardConfig",
@@ -51,145 +56,9 @@ __all__ = [
 
 BOARDS_FILE = "boards.toml"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_SAMPLERATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kMG]?)(?:Hz|Sa/s|S/s)?\s*", re.IGNORECASE)
-_MOST_SAMPLERATE = 10_000_000_000
-_UNIT = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 
 
-def parse_samplerate(value: object) -> int:
-    """A samplerate in Hz from ``4_000_000``, ``"4 MHz"`` or ``"500k"``.
-
-    Raises:
-        ValueError: it is none of these, or not a whole number of Hz from 1 Hz to 10 GHz.
-    """
-    rate: Decimal | int = 0
-    if isinstance(value, int) and not isinstance(value, bool):
-        rate = value
-    elif isinstance(value, str) and (match := _SAMPLERATE.fullmatch(value)):
-        rate = Decimal(match[1]) * _UNIT[match[2].lower()]
-    if 1 <= rate <= _MOST_SAMPLERATE and rate == int(rate):
-        return int(rate)
-    raise ValueError(f"{value!r} is not a samplerate; write it as 4_000_000 or '4 MHz'")
-
-
-Samplerate = Annotated[int, PlainValidator(parse_samplerate)]
-Seconds = Annotated[float, Field(gt=0, le=3600)]
-NonEmpty = Annotated[str, Field(min_length=1)]
-Commands = list[NonEmpty]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-def _paths(value: object, info: ValidationInfo) -> object:
-    names = [value] if isinstance(value, str) else value
-    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-        raise ValueError(f"must be a file name or an array of file names, not {quoted(value)}")
-    folder = (info.context or {}).get("folder", Path())
-    return tuple(folder / Path(name).expanduser() for name in names)
-
-
-class SshConfig(_Table):
-    """``[boards.NAME.ssh]``: how to reach the board's shell."""
-
-    host: NonEmpty
-    """Host name or address."""
-    port: Annotated[int, Field(ge=1, le=65535)] = 22
-    user: NonEmpty = "root"
-    key: str | None = None
-    """Private key file; without it the agent and the usual files in ``~/.ssh`` are tried."""
-    password: str | None = None
-    sudo: bool = False
-    """Run every command through ``sudo -n``."""
-    known_hosts: str | None = None
-    """File of known host keys; with it, an unknown host is refused. Without it only a *changed* key is refused."""
-    connect_timeout_s: Seconds = 10.0
-    """How long connecting may take, from the first packet to the end of the log-in."""
-
-
-class ConsoleConfig(_Table):
-    """``[boards.NAME.console]``: the kernel's UART."""
-
-    port: NonEmpty
-    """A device path, or any pyserial URL: ``socket://host:port``, ``rfc2217://host:port``, …"""
-    baudrate: Annotated[int, Field(ge=50, le=20_000_000)] = 115200
-
-
-class LogicConfig(_Table):
-    """``[boards.NAME.logic]``: the logic analyzer clipped to the board."""
-
-    driver: NonEmpty = "fx2lafw"
-    """A libsigrok driver name as ``sigrok-cli`` knows it, or ``sim`` and ``virtual`` for such a board's own probe."""
-    conn: str | None = None
-    """Which device, where several are plugged in: libsigrok's ``conn``, e.g. ``"1.12"``."""
-    samplerate: Samplerate = 1_000_000
-    """Samples a second, in Hz."""
-    channels: dict[str, str] = Field(default_factory=lambda: {"D0": "uart_tx"}, min_length=1)
-    """What hangs on which channel: the analyzer's channel name to the name that tests use."""
-
-
-class ModuleConfig(_Table):
-    """``[boards.NAME.module]``: the kernel module under test."""
-
-    name: NonEmpty
-    load: NonEmpty | None = None
-    """Command that loads it; ``modprobe -a NAME`` where not given."""
-    unload: NonEmpty | None = None
-    """Command that unloads it; ``modprobe -rf NAME`` where not given."""
-    before_unload: Commands = []
-    """Commands to run before it is unloaded: they end what still holds it."""
-    timeout_s: Seconds = 30.0
-    """How long loading or unloading may take."""
-    symbols: Annotated[tuple[Path, ...], BeforeValidator(_paths)] = ()
-    """The ``.ko`` with debug information, or several of them, or ``vmlinux`` too: a file name or an array of them.
-    Relative to ``boards.toml``; ``~`` is the home folder."""
-
-
-class PowerConfig(_Table):
-    """``[boards.NAME.power]``: what switches the board's power: commands of this host, or another package's backend."""
-
-    backend: NonEmpty | None = None
-    """Name of another package's backend, as its entry point in the group ``pytest_shepherd_hil.power`` gives it."""
-    options: dict[str, Any] = {}
-    """What that backend is given."""
-    cycle: NonEmpty | None = None
-    off: NonEmpty | None = None
-    on: NonEmpty | None = None
-    off_s: Annotated[float, Field(ge=0, le=600)] = 2.0
-    """How long the board stays off between ``off`` and ``on``."""
-    timeout_s: Seconds = 60.0
-    """How long each command may take."""
-
-    @model_validator(mode="after")
-    def _some_way(self) -> PowerConfig:
-        ways = [self.backend is not None, self.cycle is not None, self.off is not None or self.on is not None]
-        if self.backend is None and self.options:
-            raise ValueError("'options' are for a 'backend'")
-        if sum(ways) > 1 and (self.backend is not None):
-            raise ValueError("give either 'backend', or the commands 'cycle' or 'off' and 'on'")
-        if self.backend is None and self.cycle is None and (self.off is None or self.on is None):
-            raise ValueError("give 'cycle', or both 'off' and 'on', or a 'backend'")
-        return self
-
-
-class SimConfig(_Table):
-    """``[boards.NAME.sim]``: this is an embedded board; its process brings console, shell, probe and power with it."""
-
-    fault: Literal["none", "racy", "cma", "pru"] = "none"
-    """What goes wrong: nothing; a panic on unload; a failed CMA allocation on load; a PRU that does not answer."""
-    fault_after: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """At which unload (``racy``) or load (``cma``, ``pru``) after power-on the fault shows."""
-
-
-class VirtualConfig(_Table):
-    """``[boards.NAME.virtual]``: this is a virtual board; QEMU brings console, shell, probe and power with it."""
-
-    snapshot: bool = True
-    """Whether each power-on goes on from a snapshot of the booted board, instead of booting."""
-
-
-class BoardConfig(_Table):
+class BoardConfig(Table):
     """``[boards.NAME]``: one board. Every table but the board's own is optional."""
 
     name: str
@@ -198,7 +67,7 @@ class BoardConfig(_Table):
     """How long the board may take from power-on to a working shell."""
     panic_on_oops: bool | None = None
     """Have the kernel panic after an Oops (``kernel.panic_on_oops``), or not; left as it is where not given."""
-    prepare: Commands = []
+    prepare: Commands = Field(default_factory=list)
     """Commands to run on the board each time it has booted."""
     ssh: SshConfig | None = None
     console: ConsoleConfig | None = None
@@ -217,11 +86,48 @@ class BoardConfig(_Table):
         if self.own is None and self.ssh is None and self.console is None and self.logic is None:
             raise ValueError("give it at least one of the tables ssh, console, logic, sim, virtual")
         if self.own is not None:
-            double = [table for table in ("ssh", "console", "power") if getattr(self, table) is not None]
+            given = {"ssh": self.ssh, "console": self.console and self.console.port, "power": self.power}
+            double = [table for table, value in given.items() if value is not None]
             if double:
                 tables = ", ".join(f"[boards.{self.name}.{table}]" for table in double)
                 what = "sim" if self.sim is not None else "virtual board"
                 raise ValueError(f"the {what} brings its own {', '.join(double)}: remove {tables}")
+        return self
+
+    @model_validator(mode="after")
+    def _its_own_probe(self) -> BoardConfig:
+        driver = self.logic.driver if self.logic is not None else None
+        if driver is None:
+            return self
+        if self.own is None and driver in OWN_PROBES:
+            raise ValueError(
+                f"key 'logic.driver': {quoted(driver)} is the probe of a board with [boards.{self.name}.{driver}]"
+            )
+        own = "sim" if self.sim is not None else "virtual"
+        if self.own is not None and driver not in (own, LogicConfig.model_fields["driver"].default):
+            raise ValueError(f"key 'logic.driver': {quoted(driver)}: this board brings its own probe, driver {own!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _console_on_a_channel(self) -> BoardConfig:
+        wanted = self.console.logic if self.console is not None else None
+        if wanted is None:
+            return self
+        key = f"key 'console.logic': {quoted(wanted)}"
+        if self.logic is None:
+            raise ValueError(f"{key} is a channel of the logic analyzer, and there is no [boards.{self.name}.logic]")
+        if not self.logic.streams and self.console is not None and self.console.port is None:
+            raise ValueError(
+                f"{key}: driver {quoted(self.logic.driver)} takes one block of samples at a time, with gaps between "
+                "them, in which a console would be lost; it takes an analyzer that streams"
+            )
+        named = [channel for pair in self.logic.channels.items() for channel in pair]
+        if wanted not in named:
+            channels = printable(", ".join(f"{channel} ({name})" for channel, name in self.logic.channels.items()), 200)
+            raise ValueError(
+                f"{key} is none of the channels in [boards.{self.name}.logic], which has {channels}; "
+                f"{nearest(wanted, named)}"
+            )
         return self
 
     @property

@@ -31,6 +31,11 @@ class HilHooks:
             for board in self._bench.boards
         ]
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """From here on SIGTERM ends the run as Ctrl-C does."""
+        self._bench.termination.install()
+
     @pytest.hookimpl(trylast=True)
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Where there are several boards, make a test that uses one once for each of them: ``test_it[bbb01]``."""
@@ -41,6 +46,16 @@ class HilHooks:
                 metafunc.fixturenames.append(SESSION_FIXTURE)
             names = self._bench.names
             metafunc.parametrize(SESSION_FIXTURE, names, indirect=True, ids=names, scope="session")
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Between tests: what has happened there may be the end of the run."""
+        self._bench.stop_for_strays()
+        if item.session.shouldfail:
+            raise item.session.Failed(item.session.shouldfail)
+        result = yield
+        self._bench.stop_for_strays()
+        return result
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -84,10 +99,21 @@ class HilHooks:
         result = (yield) if session is None else (yield from session.teardown(item))
         return result
 
-    @pytest.hookimpl(trylast=True, specname="pytest_runtest_teardown")
-    def pytest_hil_leave(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
-        """A test's fixtures have ended; where the next test is for another board, end all that use this one."""
+    @pytest.hookimpl(wrapper=True, trylast=True, specname="pytest_runtest_teardown")
+    def pytest_hil_leave(self, item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+        """A test's fixtures have ended, well or not; where the next test is for another board, end all of it."""
+        __tracebackhide__ = True
+        try:
+            result = yield
+        except (KeyboardInterrupt, pytest.exit.Exception):
+            raise
+        except BaseException as error:
+            both = self._bench.leave_after(error, item, nextitem)
+            if both is not None:
+                raise both from None
+            raise
         self._bench.leave(item, nextitem)
+        return result
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -109,7 +135,7 @@ class HilHooks:
         """While there are boards: after Ctrl-C end the fixtures that are still set up; say what came late."""
         if exitstatus == pytest.ExitCode.INTERRUPTED:
             self._bench.tear_down_leftovers(session)
-        self._bench.tell_late()
+        self._bench.finish()
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -82,13 +82,14 @@ class Judge:
         if raised is not None and is_timeout(raised):
             self._picture_hang(item, phase, window, raised)
         self._settling.settle(window, thorough=phase != "setup")
-        incidents = guard.judge(window)
+        incidents = guard.unexpected(window)
         lacking = missing(window, raised, final=phase == "call")
         if incidents or lacking:
             self._record.mark(item.nodeid)
         if incidents and self.only_reports:
             self.write_evidence(window)
-            self._summary.reported += [f"{item.nodeid}: {found.headline(board.name)}" for found in incidents]
+            self._summary.reported += [f"{item.nodeid}: {one.headline(board.name)}" for one in incidents]
+            guard.named(window, incidents)
             incidents = []
         if incidents and self._on_incident == "abort-run":
             self._abort_run(incidents[0])
@@ -98,12 +99,14 @@ class Judge:
                 incidents,
                 note=note,
                 folder=self.write_evidence(window),
+                pins=self._record.pins(window.test),
                 own_error=None if raised is None or only_echo(raised) else raised,
                 missing=lacking,
                 sources=self._record.sources,
             )
             if incidents:
                 self._verdicts[item.nodeid, phase] = message
+                guard.named(window, incidents)  # now that the message stands: whatever comes between loses nothing
             # with the traceback of what it replaces, so that a debugger stops where the test was
             return BoardIncidentError(message).with_traceback(raised.__traceback__ if raised is not None else None)
         if raised is not None and only_echo(raised) and guard.harm is not None and not guard.incidents(window):
@@ -121,18 +124,42 @@ class Judge:
             folder = self.write_evidence(window)
             if self.only_reports:
                 self._summary.reported += [f"{window.test}: {found.headline(self._board.name)}" for found in incidents]
+                self._guard.named(window, incidents)
                 continue
             message = failure_message(
-                self._board.name, incidents, note=None, folder=folder, own_error=None, sources=self._record.sources
+                self._board.name,
+                incidents,
+                note=None,
+                folder=folder,
+                own_error=None,
+                sources=self._record.sources,
+                pins=self._record.pins(window.test),
             )
             location = self._locations.get(window.test, (window.test, None, window.test))
-            report = late_report(window.test, location, message, incidents)
+            report = late_report(window, location, message, incidents)
             hook = self._config.hook
             if self._on_incident == "abort-run":
                 self._abort_run(incidents[0])
             self._summary.late.append(hook.pytest_report_to_serializable(config=self._config, report=report))
-            if not hasattr(self._config, "workerinput"):  # a worker's reports must be of the test that it runs
+            self._guard.named(window, incidents)
+            if hasattr(self._config, "workerinput"):  # a worker's reports must be of the test that it runs
+                self._count_failure()
+            else:
                 hook.pytest_runtest_logreport(report=report)
+
+    def _count_failure(self) -> None:
+        """As pytest does for each report, for ``--maxfail``."""
+        session, most = self._config.pluginmanager.get_plugin("session"), self._config.getoption("maxfail")
+        if session is not None:
+            session.testsfailed += 1
+            if most and session.testsfailed >= most:
+                session.shouldfail = f"stopping after {session.testsfailed} failures"
+
+    def stop_for_strays(self) -> None:
+        """Where the user wants that, an incident that is no test's ends the run, too. To be asked when no test runs."""
+        if self._on_incident == "abort-run":
+            for incident in self._guard.nobodys()[:1]:
+                self._abort_run(incident)
 
     def _abort_run(self, incident: Incident) -> None:
         session = self._config.pluginmanager.get_plugin("session")

@@ -241,11 +241,12 @@ def lock_keys(config: BoardConfig) -> list[str]:
     if config.own is not None:
         return []
     keys = []
-    if config.console is not None:
-        port = config.console.port
+    port = config.console.port if config.console is not None else None
+    if port is not None:
         keys.append(f"console {port if '://' in port else os.path.realpath(port)}")
     if config.ssh is not None:
         keys.append(f"ssh {config.ssh.host}:{config.ssh.port}")
-    if config.console is None and config.ssh is None and config.logic is not None:
+    needed = config.ssh is None if config.console is None else config.console.read_only
+    if config.logic is not None and needed:
         keys.append(f"logic {config.logic.driver} {config.logic.conn or ''}")
     return sorted(keys)

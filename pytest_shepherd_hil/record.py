@@ -63,6 +63,7 @@ class RunRecord:
             return None
         folder = self._run.for_test(window.test)
         calls = board.shell.calls if "shell" in board.has else []
+        console = board.config.console
         folder.write(
             test=window.test,
             log=board.log,
@@ -70,9 +71,16 @@ class RunRecord:
             incidents=guard.incidents(window),
             calls=[call for call in calls if call.started_ns >= window.started_ns],
             capture=board.logic.snapshot() if "logic" in board.has else None,
+            baudrate=console.baudrate if console is not None else 115200,
+            channel=getattr(console, "logic", None),
+            began_ns=window.started_ns,
         )
         self._summary.evidence[window.test] = str(folder.folder)
         return folder.folder
+
+    def pins(self, test: str) -> tuple[str, ...]:
+        """What the logic analyzer saw of a test, as far as its evidence has been written."""
+        return self._run.for_test(test).pins
 
     def write_texts(self, test: str | None, texts: Mapping[str, str]) -> None:
         """Write more files about a test, or about the run where it is none's."""

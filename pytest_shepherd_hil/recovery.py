@@ -111,13 +111,17 @@ def _ways(board: Board, incident: Incident, reason: str) -> Iterator[_Way]:
         _sync(board)
         if board.power is None:
             yield _Way("reboot", f"reboot, at most {boot_s:g} s", lambda: _order_reboot(board, reason), boot_s)
-    asked = (not alive or board.power is None) and board.link is not None and board.link.alive
-    if asked and not boot_loader_may_listen(board.log):  # a key would stop its count-down
-        progress = f"BREAK and SysRq b, at most {boot_s:g} s"
+    mute = board.link is None or not board.link.alive
+    if board.link is not None and board.link.read_only:  # only its shell can be asked, while it lives
+        mute = not alive
+    asked = (not alive or board.power is None) and not mute
+    if asked and board.link is not None and not boot_loader_may_listen(board.log):  # a key would stop its count-down
+        how = "SysRq b through its shell" if board.link.read_only else "BREAK and SysRq b"
+        progress = f"{how}, at most {boot_s:g} s"
         yield _Way("SysRq b", progress, lambda: _sysrq_reboot(board, reason), boot_s)
     if board.power is not None:
         yield _Way("power cycle", f"power cycle, at most {boot_s:g} s", lambda: _power_cycle(board, reason), boot_s)
-    elif not alive and announced is None and (board.link is None or not board.link.alive):
+    elif not alive and announced is None and mute:
 
         def await_anything() -> None:
             board.expect_restart()
@@ -164,13 +168,20 @@ def _order_reboot(board: Board, reason: str) -> None:
 def _sysrq_reboot(board: Board, reason: str) -> None:
     assert board.link is not None
     board.expect_restart()
-    board.died(reason)
     since = board.log.count
-    board.link.sysrq("b")
+    if board.link.read_only:
+        board.shell.revive()
+        with contextlib.suppress(ShellError):  # so quick that it could not say that it will
+            board.link.sysrq("b")
+        board.died(reason)
+    else:
+        board.died(reason)
+        board.link.sysrq("b")
     deadline = time.monotonic() + _SYSRQ_ANSWER_S
     while not any(_RESETTING.search(line.text[:200]) for line in board.log.lines(since)):
         if time.monotonic() >= deadline:
-            raise RecoveryError(f"the kernel did not answer BREAK and SysRq b within {_SYSRQ_ANSWER_S:g} s")
+            how = "SysRq b through its shell" if board.link.read_only else "BREAK and SysRq b"
+            raise RecoveryError(f"the kernel did not answer {how} within {_SYSRQ_ANSWER_S:g} s")
         time.sleep(0.02)
 
 

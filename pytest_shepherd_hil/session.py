@@ -217,10 +217,25 @@ class HilSession:
             raised = self._tear_down_all(item, raised)
             with paused_alarm():
                 self._watched.make_healthy(item.nodeid)
+                if window is not None:
+                    self._watched.judge.write_evidence(window)  # with what it said until it was restarted
         self.tell_late()
         if raised is not None:
             raise raised
         return result
+
+    def finish(self) -> None:
+        """The run ends. A test that is still running was broken off; what its board did is said all the same."""
+        window, self._window, self._item = self._window, None, None
+        if window is not None and self._watched is not None:
+            window.broken_off = True
+            self._watched.end(window)
+        self.tell_late()
+
+    def stop_for_strays(self) -> None:
+        """See :meth:`~pytest_shepherd_hil.judge.Judge.stop_for_strays`."""
+        if self._watched is not None and self._window is None:
+            self._watched.judge.stop_for_strays()
 
     def tell_late(self) -> None:
         """What came out when its test had ended is an extra failure of that test."""

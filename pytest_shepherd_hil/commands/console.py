@@ -16,8 +16,8 @@ from pytest_shepherd_hil.boards import ConsoleConfig
 from pytest_shepherd_hil.commands.boards_file import boards_file
 from pytest_shepherd_hil.commands.keyboard import Keyboard
 from pytest_shepherd_hil.commands.live_text import LiveText, stamp
-from pytest_shepherd_hil.commands.run_log import run_log
-from pytest_shepherd_hil.console.port import PortLostError, SerialPort
+from pytest_shepherd_hil.console.port import PortLostError
+from pytest_shepherd_hil.console.source import open_port
 from pytest_shepherd_hil.errors import ConfigError, ConsoleError, HilError, HostError
 from pytest_shepherd_hil.lock import BoardLock
 from pytest_shepherd_hil.rig.start import start_own
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from pytest_shepherd_hil.boards import BoardConfig
+    from pytest_shepherd_hil.console.port import Port
+    from pytest_shepherd_hil.logic.analyzer import LogicAnalyzer
     from pytest_shepherd_hil.rig.control import Control
     from pytest_shepherd_hil.rig.process import BoardProcess
 
@@ -146,7 +148,8 @@ class _Session:
         self._console: ConsoleConfig | None = board.console
         self._own: BoardProcess[Control] | None = None
         self._lock = BoardLock(board)
-        self._port: SerialPort | None = None
+        self._port: Port | None = None
+        self._analyzer: LogicAnalyzer | None = None
         self._usable = threading.Event()
         self._closed = threading.Event()
         self._refusal: str | None = None
@@ -194,6 +197,8 @@ class _Session:
             parts.callback(self._lock.release)
             if self._own is not None:
                 parts.callback(self._own.close)
+            if self._analyzer is not None:
+                parts.callback(self._analyzer.close)
             if self._port is not None:
                 parts.callback(self._port.close)
 
@@ -212,11 +217,15 @@ class _Session:
         board = self._board
         if board.own is not None and self._own is None:
             self._own = start_own(board, self.screen.note)
-            self._console = ConsoleConfig(port=self._own.uart)
+            self._console = board.console or ConsoleConfig(port=self._own.uart)
             self.screen.note(f"board {board.name} was started for this console alone; it ends with it")
         assert self._console is not None
+        if self._console.read_only:
+            from pytest_shepherd_hil.logic.drivers import open_analyzer
+
+            self._analyzer = open_analyzer(board, self._own.probe if self._own is not None else None)
         self._port = self._open(self._console)
-        self.screen.note(f"console of {board.name}: {self._console.port} at {self._console.baudrate} baud; {how}")
+        self.screen.note(f"console of {board.name}: {self._console.source} at {self._console.baudrate} baud; {how}")
         self._ready()
         while True:
             try:
@@ -226,11 +235,14 @@ class _Session:
 
     def _ready(self) -> None:
         self._refusal, self._refused = None, False
+        if self._console is not None and self._console.read_only:
+            self._refusal = f"the console {self._console.source} is read only"
+            return
         self._usable.set()
 
-    def _open(self, config: ConsoleConfig) -> SerialPort:
+    def _open(self, config: ConsoleConfig) -> Port:
         sender = self._own.control.send_break if self._own is not None else None
-        return SerialPort(config.port, config.baudrate, board=self._board.name, break_sender=sender)
+        return open_port(config, self._analyzer, board=self._board.name, break_sender=sender)
 
     def _lost(self, error: PortLostError, config: ConsoleConfig) -> None:
         """Wait until the port is back."""
@@ -249,7 +261,7 @@ class _Session:
                 if time.monotonic() >= deadline:
                     raise HostError(f"{reason}\nit did not come back within {BACK_S:g} s") from None
             else:
-                self.screen.note(f"{config.port} is back")
+                self.screen.note(f"{config.port or f'the console {config.source}'} is back")
                 self._ready()
                 return
 
@@ -258,11 +270,9 @@ class _Session:
         board = self._board
         self._refusal = "read-only while a run holds the board"
         self.screen.note(f"board {board.name} is in use {holder}")
-        path, why = self._lock.console_log(), ""
+        path = self._lock.console_log()
         if path is None:
-            path, why = run_log(holder, board.name)
-        if path is None:
-            self.screen.note(f"read-only, but its console log cannot be found: {why}")
+            self.screen.note("read-only, and whoever has it has noted no console log: another `shepherd-hil` command?")
             self.screen.note(f"waiting until it lets go of the board; {how}")
         else:
             self.screen.note(f"read-only: this is what it records in {path}; {how}")

@@ -1,15 +1,16 @@
-"""Logs on disk or from stdin, as streams of bytes in bounded memory: files, folders, ``-``, anything gzipped."""
+"""Logs on disk or from stdin, as streams of bytes in bounded memory: files, folders, ``-``, anything packed."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from pytest_shepherd_hil.commands.journal import WithoutHost
+from pytest_shepherd_hil.commands.unpack import CHUNK, DamagedError, unpacker_for
 from pytest_shepherd_hil.errors import HostError
 from pytest_shepherd_hil.text import printable
 
@@ -19,15 +20,30 @@ if TYPE_CHECKING:
 __all__ = ["STDIN", "Input", "find_inputs"]
 
 STDIN = "-"
-CHUNK = 1 << 18
-_GZIP = b"\x1f\x8b"
 _PACKED = {
     b"\xfd7zXZ\x00": "xz -dc",
-    b"BZh": "bzip2 -dc",
+    b"BZh91AY&SY": "bzip2 -dc",
     b"\x28\xb5\x2f\xfd": "zstd -dc",
+    b"\x04\x22\x4d\x18": "lz4 -dc",
+    b"\x89LZO\x00\r\n\x1a\n": "lzop -dc",
     b"PK\x03\x04": "unzip -p",
+    b"7z\xbc\xaf\x27\x1c": "7z x -so",
 }
 """How files begin in which no line can be seen, and what unpacks them."""
+_DUMP = "makedumpfile --dump-dmesg {file} dmesg.txt, then: shepherd-hil scan dmesg.txt"
+_BINARY = {
+    b"LPKSHHRH": (
+        "a journal of systemd",
+        "journalctl -k -o short-monotonic --file {file} | shepherd-hil scan -",
+    ),
+    b"KDUMP   ": ("a dump of kdump", _DUMP),
+    b"makedumpfile": ("a dump of kdump", _DUMP),
+    b"\x7fELF": ("an ELF file (a dump of memory, a module or a program)", f"for the dump of a kernel: {_DUMP}"),
+    b"SQLite format 3\x00": ("a database", "the log as text"),
+    b"\x89PNG\r\n\x1a\n": ("a picture", "the log as text"),
+    b"%PDF-": ("a PDF document", "the log as text"),
+}
+"""How files begin that are no text, what they are, and what to do instead."""
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _NO_LOGS = frozenset({".c", ".h", ".html", ".jpg", ".json", ".jsonl", ".ko", ".md", ".o", ".part", ".png", ".py"})
 _NO_LOGS |= {".pyc", ".so", ".sqlite", ".sr", ".tar", ".tgz", ".toml", ".xml", ".yaml", ".yml", ".zip"}
@@ -52,7 +68,7 @@ class Input:
         return "(stdin)" if self.name == STDIN else os.fsencode(self.name).decode("utf-8", "backslashreplace")
 
     def chunks(self, on_progress: Callable[[int], None]) -> Iterator[bytes]:
-        """Its bytes, unpacked where they are gzipped.
+        """Its bytes, unpacked where they are packed, without the names that a journal puts before the kernel's words.
 
         Args:
             on_progress: told how many bytes on disk have been read so far.
@@ -60,24 +76,31 @@ class Input:
         Raises:
             HostError: it cannot be read, or not to its end.
         """
+        names, sort = WithoutHost(), ""
         try:
             with self._open() as raw:
                 first = raw.read(CHUNK)
                 read = len(first)
                 on_progress(read)
-                self._check_is_text(first)
-                unpack = _Unpacker() if first.startswith(_GZIP) else None
+                unpack = unpacker_for(first)
+                if unpack is None:
+                    self._check_is_text(first)
+                sort = unpack.sort if unpack is not None else ""
                 while first:
-                    yield from unpack.feed(first) if unpack is not None else (first,)
+                    for plain in unpack.feed(first) if unpack is not None else (first,):
+                        yield names.feed(plain)
                     first = raw.read(CHUNK)
                     read += len(first)
                     on_progress(read)
                 if unpack is not None:
                     unpack.finish()
+                if rest := names.finish():
+                    yield rest
         except OSError as error:
             raise HostError(f"cannot read {printable(self.title)}: {error.strerror or error}") from error
-        except (zlib.error, EOFError) as error:
-            raise HostError(f"cannot read all of {printable(self.title)}: it is damaged gzip ({error})") from error
+        except DamagedError as error:
+            yield names.finish()
+            raise HostError(f"cannot read all of {printable(self.title)}: it is damaged {sort} ({error})") from error
 
     def _check_is_text(self, first: bytes) -> None:
         """A log in which no rule could find anything must not pass for a clean one."""
@@ -86,6 +109,10 @@ class Input:
             if first.startswith(magic):
                 how = printable(f"{unpack}{here} | shepherd-hil scan -")
                 raise HostError(f"cannot read {printable(self.title)}: it is compressed; use: {how}")
+        for magic, (what, instead) in _BINARY.items():
+            if first.startswith(magic):
+                how = printable(instead.format(file=here.lstrip() or "FILE"))
+                raise HostError(f"cannot read {printable(self.title)}: it is {what}, no text; use {how}")
         if first.startswith(_UTF_16) and first[:1024].count(0) > len(first[:1024]) // 3:
             how = printable(f"iconv -f UTF-16 -t UTF-8{here} | shepherd-hil scan -")
             raise HostError(f"cannot read {printable(self.title)}: it is UTF-16 text; use: {how}")
@@ -96,29 +123,6 @@ class Input:
                 raise HostError("cannot read (stdin): it is closed")
             return cast("BinaryIO", os.fdopen(os.dup(sys.stdin.fileno()), "rb"))
         return Path(self.name).open("rb")
-
-
-class _Unpacker:
-    """Unpacks gzip as it comes, also several streams in a row, a chunk at a time."""
-
-    def __init__(self) -> None:
-        self._stream = zlib.decompressobj(wbits=31)
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        while data:
-            if self._stream.eof:
-                data = data.lstrip(b"\0")  # padding, as on tapes
-                if not data:
-                    return
-                self._stream = zlib.decompressobj(wbits=31)
-            plain = self._stream.decompress(data, CHUNK)
-            if plain:
-                yield plain
-            data = self._stream.unconsumed_tail or self._stream.unused_data
-
-    def finish(self) -> None:
-        if not self._stream.eof:
-            raise EOFError("its end is missing")
 
 
 def find_inputs(names: Sequence[str], on_error: Callable[[HostError], None]) -> list[Input]:

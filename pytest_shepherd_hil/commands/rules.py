@@ -36,7 +36,10 @@ def run(options: argparse.Namespace) -> int:
         return 2
     for rule in rules.rules:
         severity = OFF if rule.id in rules.off else str(rule.severity)
-        print(json.dumps(_plain(rule, severity)) if options.format == "json" else "\n".join(_lines(rule, severity)))
+        if options.format == "json":
+            print(json.dumps(rule.to_table() | {"severity": severity}))
+        else:
+            print("\n".join(_lines(rule, severity)))
     return 0
 
 
@@ -47,7 +50,15 @@ def _lines(rule: Rule, severity: str) -> list[str]:
     if rule.report is not None:
         lines.append(f"  it       {_REPORTS.get(rule.report, rule.report)}")
     if rule.consequence_of:
-        lines.append(f"  follows  {', '.join(rule.consequence_of)}: then it is part of that incident")
+        adds = f" and adds '{rule.adds}'" if rule.adds else ""
+        soon = f"within {rule.within_s:g} s"
+        lines.append(f"  follows  {', '.join(rule.consequence_of)} {soon}: then it is part of that incident{adds}")
+    if rule.same_as:
+        lines.append(f"  same as  {', '.join(rule.same_as)} within {rule.within_s:g} s: once more the same incident")
+    if rule.repeats:
+        lines.append("  lasts    reported again while it lasts: the same incident")
+    if rule.remains:
+        lines.append("  remains  of a report whose first lines are lost: counts only where no report is open")
     if rule.refines:
         lines.append(f"  refines  {', '.join(rule.refines)}")
     lines.append(f"  pattern  {rule.pattern.pattern}")
@@ -55,18 +66,3 @@ def _lines(rule: Rule, severity: str) -> list[str]:
         lines.append(f"  not      {rule.unless.pattern}")
     lines.append(f"  example  {rule.example}")
     return [printable(line, WIDTH) for line in lines]
-
-
-def _plain(rule: Rule, severity: str) -> dict[str, object]:
-    return {
-        "id": rule.id,
-        "kind": rule.kind,
-        "severity": severity,
-        "pattern": rule.pattern.pattern,
-        "not": rule.unless.pattern if rule.unless is not None else None,
-        "example": rule.example,
-        "title": rule.title,
-        "report": rule.report,
-        "consequence_of": list(rule.consequence_of),
-        "refines": list(rule.refines),
-    }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from pytest_shepherd_hil.console.port import PortLostError, SerialPort
 from pytest_shepherd_hil.console.watch import Watch
 from pytest_shepherd_hil.errors import ConsoleError, HilError
 from pytest_shepherd_hil.kernel.live import LiveDetector
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_shepherd_hil.boards import ConsoleConfig
     from pytest_shepherd_hil.console.lines import ConsoleLine
     from pytest_shepherd_hil.console.log import ConsoleLog
+    from pytest_shepherd_hil.console.port import Port, PortLostError
     from pytest_shepherd_hil.kernel.incident import Incident
     from pytest_shepherd_hil.kernel.rules import Rules
 
@@ -33,7 +33,8 @@ class Link:
         on_incident: told of each incident, in the watch's thread.
         on_line: told of each line once it has been judged, in the watch's thread.
         on_lost: told, in the watch's thread, that the port has gone.
-        break_sender: sends a BREAK where the port itself cannot carry one.
+        open_port: opens the port.
+        ask_shell: has the board's shell do a SysRq command, where the console is read only and there is a shell.
     """
 
     REOPEN_EVERY_S = 0.2
@@ -48,7 +49,8 @@ class Link:
         on_incident: Callable[[Incident], None],
         on_line: Callable[[ConsoleLine], None],
         on_lost: Callable[[PortLostError], None],
-        break_sender: Callable[[], None] | None,
+        open_port: Callable[[], Port],
+        ask_shell: Callable[[str], None] | None = None,
     ) -> None:
         self.config = config
         self._log = log
@@ -56,9 +58,10 @@ class Link:
         self._on_incident = on_incident
         self._on_line = on_line
         self._on_lost = on_lost
-        self._break_sender = break_sender
+        self._open_port = open_port
+        self._ask_shell = ask_shell
         self._detector = LiveDetector(rules)
-        self._port: SerialPort | None = None
+        self._port: Port | None = None
         self._watch: Watch | None = None
 
     def open(self) -> None:
@@ -67,9 +70,7 @@ class Link:
         Raises:
             HilError: it cannot be opened.
         """
-        self._port = SerialPort(
-            self.config.port, self.config.baudrate, board=self._board, break_sender=self._break_sender
-        )
+        self._port = self._open_port()
         self._watch = Watch(
             self._port, self._log, self._detector, self._on_incident, on_line=self._on_line, on_lost=self._on_lost
         )
@@ -96,7 +97,7 @@ class Link:
                 if left_s <= 0:
                     raise
                 if not told:
-                    say(f"{self._board}: waiting for console {self.config.port}, at most {left_s:.0f} s")
+                    say(f"{self._board}: waiting for console {self.config.source}, at most {left_s:.0f} s")
                     told = True
                 time.sleep(self.REOPEN_EVERY_S)
             else:
@@ -110,14 +111,14 @@ class Link:
         return self._watch is not None and self._watch.alive
 
     @property
-    def port(self) -> SerialPort:
+    def port(self) -> Port:
         """The port as it is now; an adapter that was plugged in again is another one.
 
         Raises:
             ConsoleError: it was never opened.
         """
         if self._port is None:
-            raise ConsoleError(f"board {self._board}: console {self.config.port} is not open")
+            raise ConsoleError(f"board {self._board}: console {self.config.source} is not open")
         return self._port
 
     def new_epoch(self) -> None:
@@ -125,15 +126,35 @@ class Link:
         if self._watch is not None:
             self._watch.new_epoch()
 
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be sent to the board, as over a logic analyzer."""
+        return self.config.read_only
+
+    @property
+    def sysrq_by(self) -> str:
+        """How SysRq commands get to the kernel, in words."""
+        return "SysRq through its shell" if self.read_only else "BREAK and SysRq on it"
+
     def sysrq(self, key: str) -> None:
         """BREAK, and then a letter: a kernel does it even where nothing else of it runs any more.
+
+        Where the console is read only, the board's shell is asked to, which takes a kernel that still runs it.
 
         Args:
             key: one of the kernel's SysRq commands: ``w`` and ``l`` show what hangs, ``b`` reboots at once.
 
         Raises:
-            BoardError: the port does not take it.
+            BoardError: the port, or the shell, does not take it.
         """
+        if self.read_only:
+            if self._ask_shell is None:
+                raise ConsoleError(
+                    f"board {self._board}: console {self.config.source} is read only, and there is no shell: SysRq "
+                    f"{key} cannot be sent"
+                )
+            self._ask_shell(key)
+            return
         self.port.send_break()
         self.port.write(key.encode())
 

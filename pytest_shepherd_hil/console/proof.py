@@ -32,6 +32,8 @@ class Unproven:
         lines: the lines that came meanwhile, as text.
         consoles: ``/proc/consoles``, as the board's shell gives it; empty where it does not.
         hostname: what the board calls itself; empty where it does not say.
+        measured: what rate the line has, measured by a logic analyzer; empty where there is none, or it cannot tell.
+        channel: the analyzer's channel, where that is the console.
     """
 
     board: str
@@ -42,6 +44,8 @@ class Unproven:
     lines: Sequence[str]
     consoles: str = ""
     hostname: str = ""
+    measured: str = ""
+    channel: str | None = None
 
 
 def explain(found: Unproven) -> str:
@@ -52,12 +56,14 @@ def explain(found: Unproven) -> str:
         f"within {found.waited_s:g} s"
     )
     if not found.heard:
-        return f"{tried}; not a single byte did. {_silent(found)}"
+        measured = f"Measured: {found.measured}. " if found.measured else ""
+        return f"{tried}; not a single byte did. {measured}{_silent(found)}"
     share = len(_TEXT.findall(found.heard)) / len(found.heard)
     if share < _READABLE:
         return (
             f"{tried}, though {len(found.heard)} bytes did, of which {share:.0%} are text: wrong baud rate? "
-            f"{_kernels_console(found)}"
+            + (f"Measured: {found.measured}. " if found.measured else "")
+            + _kernels_console(found)
         )
     head = f"{tried}, though {len(found.heard)} bytes of text did: "
     if any("hil: f" in line or "fence" in line for line in found.lines):
@@ -74,7 +80,8 @@ def _silent(found: Unproven) -> str:
             f"The kernel prints on no serial port at all: /proc/consoles has {_listed(found.consoles)}; add console=… "
             "to its command line"
         )
-    return f"Check that the adapter's RX is on pin 5 of J1 and that ground is connected. {_kernels_console(found)}"
+    probe = "the adapter's RX" if found.channel is None else f"the analyzer's channel {printable(found.channel)}"
+    return f"Check that {probe} is on pin 5 of J1 and that ground is connected. {_kernels_console(found)}"
 
 
 def _kernels_console(found: Unproven) -> str:

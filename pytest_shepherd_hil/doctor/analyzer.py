@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pytest_shepherd_hil.doctor.finding import Finding, in_one_line, not_checked, ok, problem, warning
 from pytest_shepherd_hil.errors import HilError
 from pytest_shepherd_hil.logic.sigrok_cli import SigrokCli
+from pytest_shepherd_hil.logic.sigrok_errors import FIRMWARE
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.doctor.bench import Bench
@@ -19,16 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["check_analyzer", "check_firmware", "check_program"]
 
 SCAN_S = 15.0
-_FIRMWARE = {
-    "fx2lafw": ("fx2lafw-*.fw", "apt-get install sigrok-firmware-fx2lafw"),
-    "hantek-6xxx": ("fx2lafw-hantek-*.fw", "apt-get install sigrok-firmware-fx2lafw"),
-    "dreamsourcelab-dslogic": ("dreamsourcelab-dslogic-*", "see https://sigrok.org/wiki/DreamSourceLab_DSLogic"),
-    "saleae-logic16": ("saleae-logic16-*", "see https://sigrok.org/wiki/Saleae_Logic16"),
-    "kingst-la2016": ("kingst-la*", "see https://sigrok.org/wiki/Kingst_LA2016"),
-    "asix-sigma": ("asix-sigma-*", "see https://sigrok.org/wiki/ASIX_SIGMA"),
-    "sysclk-lwla": ("sysclk-lwla*", "see https://sigrok.org/wiki/Sysclk_LWLA1034"),
-}
-"""Which files a driver loads into its device before that can do anything, and how to get them."""
 
 
 def check_program(bench: Bench) -> Finding:
@@ -37,6 +28,8 @@ def check_program(bench: Bench) -> Finding:
         return not_checked(bench.lacks("logic"))
     if bench.own is not None:
         return ok(f"not needed: the {bench.kind} has its own probe")
+    if not bench.config.logic.by_sigrok_cli:
+        return ok(f"not needed: driver {bench.config.logic.driver} does without")
     if shutil.which(SigrokCli.COMMAND) is None:
         return problem(f"{SigrokCli.COMMAND} is not on PATH", f"sudo apt-get install {SigrokCli.COMMAND}")
     code, said = _sigrok("--version")
@@ -50,9 +43,9 @@ def check_firmware(bench: Bench) -> Finding:
     logic = bench.config.logic
     if logic is None:
         return not_checked(bench.lacks("logic"))
-    if bench.own is not None or logic.driver not in _FIRMWARE:
+    if bench.own is not None or logic.driver not in FIRMWARE:
         return ok(f"driver {logic.driver} needs none that is known")
-    pattern, get = _FIRMWARE[logic.driver]
+    pattern, get = FIRMWARE[logic.driver]
     folders = _firmware_folders()
     found = [folder for folder in folders if folder.is_dir() and any(folder.glob(pattern))]
     if not found:
@@ -64,7 +57,7 @@ def check_firmware(bench: Bench) -> Finding:
 def _firmware_folders() -> list[Path]:
     """Where libsigrok looks, in its order."""
     folders = []
-    if own := os.environ.get("SIGROK_FIRMWARE_DIR"):
+    if own := os.environ.get("SIGROKFIRMWARE_DIR"):
         folders.append(Path(own))
     folders.append(Path(os.environ.get("XDG_DATA_HOME") or Path("~/.local/share").expanduser()))
     folders += map(Path, (os.environ.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share").split(":"))
@@ -76,8 +69,12 @@ def check_analyzer(bench: Bench) -> Finding:
     """The analyzer answers."""
     logic = bench.config.logic
     assert logic is not None
-    if bench.own is not None:
-        return _probe(bench)
+    wire = bench.wire
+    if wire is not None and wire.config.read_only and wire.lost is None:
+        rate, channels = logic.samplerate, ", ".join(logic.channels)
+        return ok(f"it streams {rate} samples a second of {channels}; the console is heard on {wire.config.logic}")
+    if bench.own is not None or not logic.by_sigrok_cli:
+        return _sample(bench)
     device = logic.driver + (f":conn={logic.conn}" if logic.conn else "")
     code, said = _sigrok("--driver", device, "--scan")
     if f"Driver {logic.driver} not found" in said:
@@ -99,18 +96,17 @@ def check_analyzer(bench: Bench) -> Finding:
     return ok(devices[0])
 
 
-def _probe(bench: Bench) -> Finding:
-    from pytest_shepherd_hil.logic.probe import ProbeSocket
-
-    logic, own = bench.config.logic, bench.own
+def _sample(bench: Bench) -> Finding:
+    """Take a few samples."""
+    logic = bench.config.logic
     assert logic is not None
-    assert own is not None
     try:
-        probe = ProbeSocket(own.probe, logic, bench.name)
+        found = bench.analyzer.capture(64 / logic.samplerate)
     except HilError as error:
-        return problem(in_one_line(error, bench.name), f"correct [boards.{bench.name}.logic]")
-    probe.close()
-    return ok(f"the {bench.kind}'s own probe takes {probe.samplerate} samples a second of {', '.join(probe.channels)}")
+        says, _, advice = in_one_line(error, bench.name).partition("; ")
+        return problem(says, advice or f"correct [boards.{bench.name}.logic]")
+    what = f"the {bench.kind}'s own probe" if bench.own is not None else f"driver {logic.driver}"
+    return ok(f"{what} takes {found.samplerate} samples a second of {', '.join(found.channels)}")
 
 
 def _sigrok(*arguments: str) -> tuple[int, str]:

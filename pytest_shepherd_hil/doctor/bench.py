@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pytest_shepherd_hil.boards import ConsoleConfig, SshConfig
 from pytest_shepherd_hil.console.console import Console
 from pytest_shepherd_hil.console.log import ConsoleLog
-from pytest_shepherd_hil.console.port import SerialPort
+from pytest_shepherd_hil.console.source import open_port
 from pytest_shepherd_hil.console.watch import Watch
 from pytest_shepherd_hil.guard.fence import Fences
 from pytest_shepherd_hil.guard.kmsg import KmsgWriter
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from pytest_shepherd_hil.boards import BoardConfig
     from pytest_shepherd_hil.console.port import PortLostError
+    from pytest_shepherd_hil.logic.analyzer import LogicAnalyzer
     from pytest_shepherd_hil.power import Power
     from pytest_shepherd_hil.rig.control import Control
     from pytest_shepherd_hil.rig.process import BoardProcess
@@ -45,6 +46,7 @@ class Wire:
         config: which port, and how fast.
         kmsg: writes what is to come out of it; None where there is no shell.
         board: name of the board.
+        analyzer: its logic analyzer, where the UART is heard on one of its channels.
         break_sender: as for :class:`~pytest_shepherd_hil.console.port.SerialPort`.
 
     Raises:
@@ -57,12 +59,13 @@ class Wire:
         kmsg: KmsgWriter | None,
         *,
         board: str,
+        analyzer: LogicAnalyzer | None = None,
         break_sender: Callable[[], None] | None = None,
     ) -> None:
         self.config = config
         self.lost: PortLostError | None = None
         self.log = ConsoleLog()
-        self.port = SerialPort(config.port, config.baudrate, board=board, break_sender=break_sender)
+        self.port = open_port(config, analyzer, board=board, break_sender=break_sender)
         self._board = board
         self._fences = Fences(kmsg, self.log, secrets.token_hex(4)) if kmsg is not None else None
         on_line = self._fences.on_line if self._fences is not None else lambda _: None
@@ -93,6 +96,12 @@ class Wire:
         started = time.monotonic()
         out = self._fences.cross(lambda: self.lost is not None, longest_s)
         return None if out is None else time.monotonic() - started
+
+    def measured(self) -> str:
+        """What rate the line has, in words, where a logic analyzer hears it; else nothing."""
+        from pytest_shepherd_hil.logic.port import ChannelPort
+
+        return self.port.measured() if isinstance(self.port, ChannelPort) else ""
 
     def console(self) -> Console:
         """A view of what it says from now on."""
@@ -134,6 +143,7 @@ class Bench:
         self._say = say
         self._shell: Shell | None = None
         self._kmsg: KmsgWriter | None = None
+        self._analyzer: LogicAnalyzer | None = None
         self._closing = threading.Lock()
         self._closed = False
 
@@ -161,7 +171,7 @@ class Bench:
                 return
             self.own = own
         self.ssh = SshConfig(**asdict(own.ssh), connect_timeout_s=5.0)
-        self.console = ConsoleConfig(port=own.uart)
+        self.console = self.config.console or ConsoleConfig(port=own.uart)
 
     @property
     def shell(self) -> Shell | None:
@@ -209,8 +219,18 @@ class Bench:
         shell = self.shell
         if self._kmsg is None and shell is not None:
             self._kmsg = KmsgWriter(shell)
-        self.wire = Wire(config, self._kmsg, board=self.name, break_sender=sender)
+        analyzer = self.analyzer if config.read_only else None
+        self.wire = Wire(config, self._kmsg, board=self.name, analyzer=analyzer, break_sender=sender)
         return self.wire
+
+    @property
+    def analyzer(self) -> LogicAnalyzer:
+        """Its logic analyzer; it runs while the wire is one of its channels."""
+        if self._analyzer is None:
+            from pytest_shepherd_hil.logic.drivers import open_analyzer
+
+            self._analyzer = open_analyzer(self.config, self.own.probe if self.own is not None else None)
+        return self._analyzer
 
     def close_wire(self) -> None:
         wire, self.wire = self.wire, None
@@ -256,4 +276,6 @@ class Bench:
                 parts.callback(self._shell.close)
             if self._kmsg is not None:
                 parts.callback(self._kmsg.close)
+            if self._analyzer is not None:
+                parts.callback(self._analyzer.close)
             parts.callback(self.close_wire)

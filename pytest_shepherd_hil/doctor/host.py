@@ -71,7 +71,7 @@ def check_port(bench: Bench) -> Finding:
     if bench.console is None:
         return not_checked(bench.lacks("console"))
     url = bench.console.port
-    if "://" not in url:
+    if url is not None and "://" not in url:
         finding = device_fault(Path(url))
         if finding is not None:
             return finding
@@ -86,6 +86,8 @@ def check_port(bench: Bench) -> Finding:
     except HilError as error:
         says, _, advice = in_one_line(error, bench.name).partition("; ")
         return problem(says, advice)
+    if url is None:
+        return ok(f"none; the console is heard {bench.console.source}, read only")
     return ok(f"{url} opens")
 
 
@@ -185,6 +187,8 @@ def check_rivals(bench: Bench) -> Finding:
     if bench.console is None:
         return not_checked(bench.lacks("console"))
     url = bench.console.port
+    if url is None:
+        return ok("none is used; the console is heard by the logic analyzer")
     if "://" in url or not (_USB.match(Path(url).name) or _USB.match(Path(os.path.realpath(url)).name)):
         return ok("this port is no USB adapter, which are what ModemManager and brltty grab")
     found = {process.name: process for process in _processes() if process.name in _RIVALS}

@@ -54,7 +54,13 @@ def check_console(bench: Bench) -> Finding:
         return problem(wire.lost.what, "see to its plug and its USB hub: dmesg | tail")
     size = wire.log.size
     heard = _said(wire, begin)
-    tried = f"a line written to /dev/kmsg did not come out of {wire.config.port} within {NONCE_S:g} s"
+    source = wire.config.port or wire.config.source.removeprefix("on ")
+    tried = f"a line written to /dev/kmsg did not come out of {source} within {NONCE_S:g} s"
+    if size == 0 and wire.config.read_only:
+        return problem(
+            f"{tried}; not a single byte did: {wire.measured()}",
+            f"channel {wire.config.logic} to pin 5 of J1, the analyzer's ground to pin 1?",
+        )
     if size == 0:
         answer = _answer(wire)
         if not answer:
@@ -79,6 +85,8 @@ def check_console(bench: Bench) -> Finding:
 
 
 def _somebody(bench: Bench, wire: Wire) -> Finding:
+    if wire.config.read_only:
+        return not_checked(f"the console {wire.config.source} is read only, and there is no shell to have it speak")
     answer = _answer(wire)
     bench.heard = answer.encode("utf-8", "surrogateescape")
     shown = printable(answer.strip().rpartition("\n")[2], 80)
@@ -94,7 +102,7 @@ def _somebody(bench: Bench, wire: Wire) -> Finding:
 
 def _said(wire: Wire, begin: int) -> str:
     """What came since, with each byte that is no text as U+FFFD."""
-    return wire.log.text_since(begin) + wire.log.unfinished[-200:].decode("utf-8", "replace")
+    return wire.log.text_since(begin)
 
 
 def _is_text(heard: str) -> bool:
@@ -125,6 +133,11 @@ def check_rate(bench: Bench) -> Finding:
         return _compare(bench, wire, rate)
     if looks_like_text(bench.heard):
         return not_checked(f"what comes out at {rate} baud is text, though not this board's")
+    if wire.config.read_only:
+        return problem(
+            f"the channel is no UART of {rate} baud; measured: {wire.measured()}",
+            f"set baudrate in [boards.{bench.name}.console]",
+        )
     found = _try_rates(bench, rate)
     if found is not None:
         return problem(f"the board talks at {found} baud, and this port listens at {rate}", f"set baudrate = {found}")
@@ -140,7 +153,7 @@ def _compare(bench: Bench, wire: Wire, rate: int) -> Finding:
     if stated is None or stated[0] == rate:
         return ok(f"{proof}, and {stated[1]} says so, too" if stated is not None else proof)
     kernel, source = stated
-    if "://" in wire.config.port:
+    if wire.config.port is not None and "://" in wire.config.port:
         return ok(f"the other end of {wire.config.port} decides; the board has {kernel} ({source})")
     return warning(
         f"{proof}, but {source} says {kernel}: this port does not care for its rate",
@@ -177,9 +190,16 @@ def check_break(bench: Bench) -> Finding:
     """A BREAK on the wire reaches the kernel's SysRq: it is asked for its list of commands, and does nothing else."""
     wire = bench.wire
     assert wire is not None
-    if bench.own is None and wire.config.port.startswith("socket://"):
+    port = wire.config.port
+    if port is None:
+        return warning(
+            "a logic analyzer sends no BREAK: a kernel that no longer runs its shell can be neither asked nor "
+            "restarted through the console",
+            f"give it a [boards.{bench.name}.power], or a serial port",
+        )
+    if bench.own is None and port.startswith("socket://"):
         return warning("a socket:// port carries no BREAK", "use rfc2217:// (ser2net), which does")
-    if bench.own is None and os.path.realpath(wire.config.port).startswith("/dev/pts/"):
+    if bench.own is None and os.path.realpath(port).startswith("/dev/pts/"):
         return warning("a pty carries no BREAK: no SysRq through the console", "use the adapter's own device")
     if bench.ssh is not None and bench.read("/proc/sys/kernel/sysrq") is None:
         return not_checked("this kernel has no SysRq: it would hand a BREAK to whoever waits for a log-in")

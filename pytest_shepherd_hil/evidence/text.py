@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_shepherd_hil.kernel.symbols import CrashSource
     from pytest_shepherd_hil.shell import ShellCall
 
-__all__ = ["console_text", "incident_text", "incidents_text", "transcript_text"]
+__all__ = ["console_text", "incident_text", "incidents_text", "pins_text", "transcript_text"]
 
 _EXCERPT_LINES = 12
 _MOST_PLACES = 6
@@ -119,9 +119,28 @@ def _excerpt(lines: Sequence[str], more: str) -> list[str]:
     return [*lines[:head], f"… {len(lines) - head - 2} more lines: {more}", *lines[-2:]]
 
 
-def incidents_text(test: str, board: str, incidents: Sequence[Incident], sources: CrashSources | None = None) -> str:
-    """``incident.txt``: every incident of a test, with its whole report."""
-    blocks = [f"test   {printable(test)}\nboard  {board}\n"]
+def pins_text(pins: Sequence[str]) -> list[str]:
+    """What a logic analyzer saw, as lines that follow those of :func:`incident_text`."""
+    return [f"  {'capture' if not number else '':<9} {printable(text)}" for number, text in enumerate(pins)]
+
+
+def incidents_text(
+    test: str,
+    board: str,
+    incidents: Sequence[Incident],
+    sources: CrashSources | None = None,
+    pins: Sequence[str] = (),
+) -> str:
+    """``incident.txt``: every incident of a test, with its whole report.
+
+    Args:
+        test: its node id.
+        board: name of the board.
+        incidents: those charged to the test.
+        sources: what symbols say of crashes.
+        pins: what the logic analyzer saw, in words.
+    """
+    blocks = ["\n".join([f"test   {printable(test)}", f"board  {board}", *pins_text(pins)]) + "\n"]
     for incident in incidents:
         source = sources.of(incident) if sources is not None else None
         block = [printable(incident.headline(board)), *incident_text(incident, excerpt=False, source=source), ""]

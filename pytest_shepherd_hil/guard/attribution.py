@@ -32,6 +32,11 @@ class Window:
     """Kernel time before which nothing is of this test, seconds since boot; None where it is not known."""
     ended_s: float | None = None
     """Kernel time from which on nothing is of this test any more; None where it is not known, or the test runs."""
+    over_line: int | None = None
+    """Number of the first line that came when its test had ended, where ``end_line`` was moved behind what a board that
+    it had harmed still said until it was restarted."""
+    broken_off: bool = False
+    """Whether Ctrl-C ended the test."""
     boot: int = 0
     """In which boot of the board it began: kernel times of two boots cannot be compared."""
     incidents: set[int] = field(default_factory=set)

@@ -11,7 +11,7 @@ from pytest_shepherd_hil.guard.foreign import is_of_another_boot
 from pytest_shepherd_hil.kernel.incident import Incident, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from pytest_shepherd_hil.console.log import ConsoleLog
     from pytest_shepherd_hil.guard.expected import Expectation
@@ -53,6 +53,7 @@ class Guard:
         self._own_ids = 0
         self._harmful: set[int] = set()
         self._harm: Incident | None = None
+        self._harmed_in: Window | None = None
         self._deaths: set[int] = set()
         self._blamed: list[Window] = []
         self._owners: dict[int, Window | None] = {}
@@ -105,6 +106,8 @@ class Guard:
             self._incidents[incident.id] = incident
             self._note_harm(incident)
             window = self._owner(incident)
+            if self._harmed_in is None and self._harm is not None and self._harm.id == incident.id:
+                self._harmed_in = window
             expected = self._expected(window, incident)
             news = not incident.open and (known is None or known.open)
             died = incident.fatal and not incident.open and incident.id not in self._deaths
@@ -165,13 +168,28 @@ class Guard:
         """Whose it is, decided once: when it is first seen."""
         if incident.id not in self._owners:
             trusted = self._trusted_time(incident)
-            window = owner(self._windows, incident.first_line, trusted, self._boot)
+            window = owner(self._windows, incident.first_line, trusted, self._boot) or self._still_harmed_in()
             self._owners[incident.id] = window
             if window is not None:
                 if not window.incidents:
                     self._blamed.append(window)
+                if window.judged and self._is_aftermath(window, incident.first_line):
+                    window.judged.add(incident.id)
                 window.incidents.add(incident.id)
         return self._owners[incident.id]
+
+    def _still_harmed_in(self) -> Window | None:
+        """The test that has ended and harmed the board, which has not been restarted since."""
+        window = self._harmed_in
+        if window is None or window.end_line is None or window is not self._windows[-1]:
+            return None
+        return window
+
+    def _is_aftermath(self, window: Window, line: int) -> bool:
+        """Whether it only adds to what a test has failed for."""
+        if window is self._still_harmed_in():
+            return window.end_line is not None and line >= window.end_line
+        return window.over_line is not None and line >= window.over_line
 
     def _trusted_time(self, incident: Incident) -> float | None:
         """Its kernel time, unless time has gone back by more than two processors do: then it is another boot's."""
@@ -201,6 +219,10 @@ class Guard:
         with self._lock:
             self._harm = None
             self._healed_line = self._log.count
+            window = self._still_harmed_in()
+            if window is not None:
+                window.over_line, window.end_line = window.end_line, max(window.end_line or 0, self._healed_line)
+            self._harmed_in = None
             self._new_boot()
             for window in self._windows[-1:]:
                 window.healed |= window.incidents
@@ -244,12 +266,10 @@ class Guard:
                 and not self._expected(window, incident)
             ]
 
-    def judge(self, window: Window) -> list[Incident]:
-        """As :meth:`unexpected`, once: these are named now."""
+    def named(self, window: Window, incidents: Iterable[Incident]) -> None:
+        """A verdict has named these incidents of a window."""
         with self._lock:
-            found = self.unexpected(window)
-            window.judged.update(incident.id for incident in found)
-            return found
+            window.judged.update(incident.id for incident in incidents)
 
     def incidents(self, window: Window) -> list[Incident]:
         """All incidents of a window, of any severity, expected or not, in order."""
@@ -257,13 +277,11 @@ class Guard:
             return self._in(window)
 
     def late(self) -> list[tuple[Window, list[Incident]]]:
-        """The failing incidents of tests that have ended which no verdict has named, by test; they are named now."""
+        """The failing incidents, come whole, of tests that have ended which no verdict has named, by test."""
         with self._lock:
             ended = [window for window in self._blamed if window.end_line is not None]
             found = [(window, self.unexpected(window)) for window in ended]
             settled = [(window, [one for one in incidents if not one.open]) for window, incidents in found]
-            for window, incidents in settled:
-                window.judged.update(incident.id for incident in incidents)
             return [(window, incidents) for window, incidents in settled if incidents]
 
     def strays(self) -> list[Incident]:
@@ -275,6 +293,11 @@ class Guard:
                 told |= window.judged | window.expected
             found = [incident for incident in self._incidents.values() if incident.id not in told]
             return [incident for incident in found if incident.severity is Severity.FAIL]
+
+    def nobodys(self) -> list[Incident]:
+        """The failing incidents, come whole, that belong to no test."""
+        with self._lock:
+            return [one for one in self.strays() if not one.open and self._owners[one.id] is None]
 
     def warnings(self) -> list[Incident]:
         """What the console showed that is worth a word but fails nothing, in order."""

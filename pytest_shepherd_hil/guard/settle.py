@@ -118,7 +118,8 @@ class Settling:
         if board.dead is not None:  # it has told meanwhile what is wrong
             return
         answered = any("sysrq" in line.lower() and not line.startswith("(") for line in said)
-        what = "answered BREAK and SysRq on it" if answered else "did not answer BREAK and SysRq on it"
+        way = board.link.sysrq_by if board.link is not None else "SysRq"
+        what = f"answered {way}" if answered else f"did not answer {way}"
         self._guard.add(
             "console-lost", title, fatal=fatal, hint=f"{hint}; its console {silence}; the kernel {what}", lines=said
         )

@@ -40,6 +40,9 @@ _TRACE_FRAMES = 2
 _MAX_NAMES = 200
 _SHAPES_OF_A_CRASH = 3
 _TRACED = frozenset({"frame", "guess", "arm"})
+_REGISTERS = frozenset({READERS["registers"]})
+_USER_MODE = re.compile(r"\bpsr: [0-9a-f]{6}[13579bdf]0\b")
+"""ARM: the five bits of the mode are 0x10."""
 _FRAMES = frozenset({READERS["frame"], READERS["arm"]})
 FLAGGED = frozenset({"endtrace", "number", "panic", "reboot"})
 """Shapes of lines that change how far the report has come."""
@@ -130,6 +133,11 @@ class CrashReader:
         return self.ended or (
             bool(shapes & _OF_A_CRASH) and (traced or len(shapes & (_OF_A_CRASH | _BESIDES)) >= _SHAPES_OF_A_CRASH)
         )
+
+    @property
+    def of_a_process(self) -> bool:
+        """Whether its registers are those of a process that ran code of its own, not the kernel's."""
+        return any(_USER_MODE.search(text) for text in self._texts(_REGISTERS))
 
     def _texts(self, readers: frozenset[Read] | None = None) -> Iterator[str]:
         """What has been taken, of ordinary frames only the functions; all of it, or what these readers are to read."""

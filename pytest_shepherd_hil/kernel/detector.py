@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_shepherd_hil.kernel.causes import Causes
+from pytest_shepherd_hil.kernel.causes import Causes, is_same_stall
 from pytest_shepherd_hil.kernel.gates import KEY
 from pytest_shepherd_hil.kernel.hints import cma_hints, reboot_hints, remoteproc_hints
 from pytest_shepherd_hil.kernel.lines import may_embed, split_embedded
@@ -59,7 +59,8 @@ class Detector:
     the kernel's own banner, a prompt with a command that shows logs. The banners of one boot, boot loader and kernel,
     come in a fixed order: one that goes on in that order belongs to the same boot. A reboot that ends a report, or
     follows a panic, is a consequence of that. A stall that the kernel reports again while it lasts (``repeats`` in the
-    rule) is one incident: the first report is the cause, each later one a consequence. After a panic nothing counts
+    rule) is one incident: the first report is the cause, each later one a consequence; so is another watchdog's report
+    of the same stall (``same_as``), which is therefore given out only when it is over. After a panic nothing counts
     until the board boots. A report that silence
     had cut goes on, under its id, where more of it comes.
     """
@@ -189,7 +190,9 @@ class Detector:
         for text in texts:
             if text in message:
                 return False
-        if ("]" in message and may_embed(message)) or (beginning in MARKED and MARK.match(message)):
+        if "]" in message and (may_embed(message) or ASKED_FOR.match(message)):
+            return False
+        if beginning in MARKED and MARK.match(message):
             return False
         if self._preamble:
             return False
@@ -321,7 +324,10 @@ class Detector:
         if not self._seen_kernel or line is None or hit is None:
             return []
         self._count += 1
-        found = single_incident(self._count, line, hit, fatal=True, hints=reboot_hints(self._request))
+        before, ended_s = self._causes.last_report() or (None, None)
+        past_s = newest - ended_s if (newest := self._timeline.newest) is not None and ended_s is not None else None
+        hints = reboot_hints(self._request, before.title if before else None, past_s)
+        found = single_incident(self._count, line, hit, fatal=True, hints=hints)
         return [replace(found, signature=found.kind)]
 
     # --- reports
@@ -411,15 +417,18 @@ class Detector:
             cause = self._causes.lasting(hit, line) or self._causes.of(hit.rule, line)
             self._count += cause is None
             number = self._count if cause is None else cause.id
-            report = Report(number, hit, line, tuple(self._preamble), self._crashes)
+            at_once = [*self._others.values(), *([self._report] if self._report else [])]
+            earlier = self._crashes + sum(other.of_kernel and not other.counted for other in at_once)
+            report = Report(number, hit, line, tuple(self._preamble), earlier)
             report.cause = cause
-            self._crashes += hit.rule.report == "oops" and not hit.rule.remains
+            if cause is None and hit.rule.same_as:
+                report.twin = self._causes.twin(hit, line, report.first_line)
         if self._report is not None and self._report.caller is not None:
             self._others[self._report.caller] = self._report
         self._report = report
         if report.finished:
             return [self._close(report)]
-        if report.cause is not None or not self._unfinished or hit.rule.remains:
+        if report.cause is not None or report.twin is not None or not self._unfinished or hit.rule.remains:
             return []
         return [report.incident(is_open=True)]
 
@@ -434,12 +443,19 @@ class Detector:
         if report is self._report:
             self._report = self._others.popitem()[1] if self._others else None
         incident = report.incident(is_open=False)
+        twin = self._causes.still(report.twin) if report.cause is None else None
+        if twin is not None and is_same_stall(twin, incident):
+            report.cause = twin
+            incident = report.incident(is_open=False)
         if report.unfounded:
             self._last = None
             self._unfounded.append(incident)
             return incident
         if incident.fatal:
             self._fatal = incident
+        if report.of_kernel and not report.counted:
+            report.counted = True
+            self._crashes += 1
         self._causes.remember(incident, report.last_time)
         if report.rule.repeats:
             self._causes.remember_lasting(report.hit, incident, report.last_time)

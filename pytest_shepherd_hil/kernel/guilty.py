@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from pytest_shepherd_hil.kernel.incident import Frame
 from pytest_shepherd_hil.kernel.machinery import is_beside, is_machinery, plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_shepherd_hil.kernel.incident import Crash, Frame
+    from pytest_shepherd_hil.kernel.incident import Crash
 
-__all__ = ["STALLS", "guilty_frame"]
+__all__ = ["SERIAL", "STALLS", "guilty_frame", "is_asked_for", "module_that_asked"]
 
 STALLS = frozenset({"rcu-stall", "soft-lockup", "hard-lockup", "workqueue-lockup", "stack-overflow"})
 """Kinds whose report comes out of an interrupt that merely found the cpu where it was."""
 
+SERIAL = re.compile(r"serial|uart|pl011|8250|tty_insert|sysrq_char|_rx(?:_|$)")
+"""Functions of drivers of serial ports."""
+_HANDLES_SYSRQ = frozenset({"__handle_sysrq", "handle_sysrq"})
+_ASKED_FOR = "sysrq_handle_crash"
+_ASKED_FOR_REASON = "sysrq triggered crash"
 _INTERRUPT_ENTRY = re.compile(
     r"__irq_svc|el1h?_(?:64_)?irq\w*|asm_sysvec_\w+|(?:smp_)?(?:trace_)?apic_timer_interrupt\w*|ret_from_intr|"
     r"asm_common_interrupt|common_interrupt"
@@ -71,6 +78,21 @@ _HANDS_OUT_WORK = re.compile(
 )
 
 
+def is_asked_for(crash: Crash) -> bool:
+    """Whether somebody asked for the crash through SysRq: that is all that ``sysrq_handle_crash`` does."""
+    if (crash.panic_reason or "").startswith(_ASKED_FOR_REASON):
+        return True
+    return any(frame is not None and frame.function == _ASKED_FOR for frame in (crash.pc, *crash.frames))
+
+
+def module_that_asked(crash: Crash) -> Frame | None:
+    """The function of a module that called SysRq itself; a driver of a serial port only hands on what came in."""
+    for frame, caller in pairwise(crash.frames):
+        if plain_name(frame.function) in _HANDLES_SYSRQ and caller.module is not None:
+            return None if SERIAL.search(caller.function) else caller
+    return None
+
+
 def guilty_frame(crash: Crash, kind: str = "", named: Frame | None = None) -> Frame | None:
     """The first place that is not the machinery which merely noticed the fault.
 
@@ -78,6 +100,14 @@ def guilty_frame(crash: Crash, kind: str = "", named: Frame | None = None) -> Fr
     (``f+0x0/0x90``) is the end of the function before it and names nobody. Nor does a function that the compiler put
     into its caller: that is another compiler's choice, and one bug is to have one name.
     """
+    if is_asked_for(crash):
+        if (asker := module_that_asked(crash)) is not None:
+            return _plain(asker)
+        places = [frame for frame in (crash.pc, *crash.frames) if frame is not None]
+        if (place := next((frame for frame in places if frame.function == _ASKED_FOR), None)) is not None:
+            return place
+        if any(plain_name(frame.function) in _HANDLES_SYSRQ for frame in places):  # the name of its neighbour is shown
+            return Frame(_ASKED_FOR)
     frames = [frame for frame in crash.frames if not frame.inline]
     frames = frames or list(crash.frames) or [frame for frame in (crash.pc, crash.lr) if frame]
     if named is not None:

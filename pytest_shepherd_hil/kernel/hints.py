@@ -7,6 +7,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.kernel.crash import NULL_PAGE
+from pytest_shepherd_hil.kernel.guilty import SERIAL, is_asked_for, module_that_asked
+from pytest_shepherd_hil.kernel.rules import size_of_pages
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.kernel.incident import Crash, Frame
@@ -40,8 +42,10 @@ TAINT = {
     "L": "soft lockup before",
     "K": "live patch",
     "X": "distribution's own flag",
-    "T": "randomized structure layout",
+    "T": "randomized structure layout, or a technology preview of the distribution",
     "N": "kernel test ran",
+    "J": "firmware was changed through fwctl",
+    "H": "hardware that the distribution does not support",
 }
 """Taint letters in words; ``G`` only says that no proprietary module is loaded."""
 
@@ -68,17 +72,31 @@ def crash_hints(crash: Crash, guilty: Frame | None, earlier: int, *, survived: b
     ``survived`` says that it is a mere warning: the code that gave it has gone on.
     """
     hints = _unload_hints(crash, survived=survived)
-    if crash.address is not None and crash.address < NULL_PAGE and crash.access == "execute":
-        hints.append(f"The kernel jumped to {crash.address:#x}: a function pointer that was NULL has been called.")
+    if is_asked_for(crash):
+        hints.append(_asked_for_hint(crash))
+    elif crash.address is not None and crash.address < NULL_PAGE and crash.access == "execute":
+        hints.append(f"The kernel jumped to {crash.address:#x}, as when a function pointer that is NULL is called.")
     elif crash.address is not None and crash.address < NULL_PAGE:
         module = guilty.module if guilty else None
         where = f"the DWARF of {module}.ko names the field" if module else "DWARF names the field"
-        hints.append(
-            f"The faulting address {crash.address:#x} is below {NULL_PAGE}: a NULL base pointer plus the field offset "
-            f"{crash.address:#x}; {where}."
-        )
+        what = "a NULL pointer that is followed itself, or to its first field"
+        if crash.address:
+            what = f"a NULL base pointer plus the field offset {crash.address:#x}"
+        hints.append(f"The faulting address {crash.address:#x} is below {NULL_PAGE}, as with {what}; {where}.")
     hints.extend(_secondary_hints(crash, earlier))
     return tuple(hints)
+
+
+def _asked_for_hint(crash: Crash) -> str:
+    """Who asked for a crash, as far as the trace tells."""
+    if (asker := module_that_asked(crash)) is not None:
+        return f"This crash was asked for: {asker.function} of module {asker.module} called SysRq c."
+    if any(frame.function == "write_sysrq_trigger" for frame in crash.frames):
+        who = f"{crash.comm} (pid {crash.pid}) wrote" if crash.comm else "somebody wrote"
+        return f"This crash was asked for: {who} c to /proc/sysrq-trigger."
+    if any(SERIAL.search(frame.function) for frame in crash.frames):
+        return "This crash was asked for: SysRq c came in over a serial port (BREAK, then c)."
+    return "This crash was asked for: SysRq c (echo c > /proc/sysrq-trigger, a keyboard, or BREAK c on a console)."
 
 
 def _unload_hints(crash: Crash, *, survived: bool) -> list[str]:
@@ -91,7 +109,8 @@ def _unload_hints(crash: Crash, *, survived: bool) -> list[str]:
     callback = _callback(crash.frames, module)
     if callback is None:
         verb = "warned" if survived else "crashed"
-        return [f"{module} {verb} during its own unload, by {who} (flag '-' in 'Modules linked in')."]
+        running = f"; {crash.comm} was running" if crash.comm else ""
+        return [f"{module} {verb} during its own unload (flag '-' in 'Modules linked in'){running}."]
     index, runner, sort, stop = callback
     function = crash.frames[index].function
     inner = crash.frames[0].function
@@ -105,7 +124,8 @@ def _unload_hints(crash: Crash, *, survived: bool) -> list[str]:
     hints.append(f"It happened while {module} was being unloaded ({flag}){below}.")
     if survived:  # nothing shows that what it reads was gone
         return hints
-    when = "when what it reads was torn down" if path else f"while {module} was being unloaded"
+    torn = path and crash.address is not None
+    when = "when what it reads was torn down" if torn else f"while {module} was being unloaded"
     hints.append(f"So the {sort} callback was still armed {when}: stop it ({stop}) before freeing what it reads.")
     return hints
 
@@ -154,7 +174,7 @@ def cma_hints(pages: int | None, error: int | None, count: int) -> tuple[str, ..
     hints = []
     if pages is not None:
         hints.append(
-            f"{pages} pages of 4 KiB in one piece ({pages * 4096 / 2**20:.1f} MiB) were asked for: "
+            f"{pages} page{'' if pages == 1 else 's'} in one piece ({size_of_pages(pages)}) had been asked for: "
             "compare with CmaTotal and CmaFree in /proc/meminfo."
         )
     if error == -16:
@@ -174,8 +194,19 @@ def remoteproc_hints(message: str) -> tuple[str, ...]:
     return (f"Error -12 is ENOMEM: it may come of a failed CMA allocation; {loglevel}.",)
 
 
-def reboot_hints(request: str | None) -> tuple[str, ...]:
-    """Hints for a boot that nobody had announced."""
-    if request is None:
-        return ("The console showed no request to reboot before it, and no panic: see to watchdog, reset and power.",)
-    return (f"The kernel had said {request!r} before it: somebody asked for this reboot.",)
+def reboot_hints(request: str | None, before: str | None = None, past_s: float | None = None) -> tuple[str, ...]:
+    """Hints for a boot that nobody had announced.
+
+    Args:
+        request: what the kernel said of a reboot that it was asked for.
+        before: headline of the last report of a crash or a stall in that boot.
+        past_s: seconds of kernel time from the end of that report to the last that was heard of that kernel.
+    """
+    asked = (f"The kernel had said {request!r} before it: somebody asked for this reboot.",) if request else ()
+    if before is not None:
+        heard = "" if past_s is None else f"; the kernel was last heard of {past_s:.1f} s after that"
+        shown = "" if request else " The console showed no request to reboot, and no panic."
+        return (f"The board restarted after '{before}'{heard}.{shown}", *asked)
+    if asked:
+        return asked
+    return ("The console showed no request to reboot before it, and no panic: see to watchdog, reset and power.",)

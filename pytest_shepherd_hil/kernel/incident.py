@@ -107,7 +107,8 @@ class Incident:
     """
 
     id: int
-    """Counts from 1 for each detector. A later incident with the same id replaces the earlier one."""
+    """Counts from 1 for each detector, with a gap for what turns out to be none. A later incident with the same id
+    replaces the earlier one."""
     rule: str
     """The id of the rule that found it."""
     kind: str

@@ -187,7 +187,8 @@ class Reading:
             self.pid, self.comm = int(groups["pid"]), groups.get("comm")
         if self.kernel is not None or not groups.get("kernel"):
             return
-        self.taint = "".join(re.sub(r"\[[^\]]{0,80}\]=?,?", "", match["taint"] or "").split())
+        taint = match["taint"] or ""
+        self.taint = "".join(_NAMED_TAINT.findall(taint) if "]=" in taint else _TAINTS.findall(taint))
         kernel = match["kernel"].strip()
         self.kernel = (kernel[1:].replace(")", "", 1) if kernel.startswith("(") else kernel) or None
 
@@ -195,7 +196,11 @@ class Reading:
         self.hardware = self.hardware or message[15:215].strip() or None
 
     def process(self, message: str) -> None:
-        if self.pid is None and (match := _PROCESS.match(message)):
+        if message.startswith("TASK"):
+            if (task := _POWERPC_TASK.match(message)) and self.pid is None:
+                self.comm, self.pid = task["comm"], int(task["pid"])
+                self.cpu = int(task["cpu"]) if self.cpu is None and task["cpu"] else self.cpu
+        elif self.pid is None and (match := _PROCESS.match(message)):
             self.comm, self.pid = match["comm"], int(match["pid"])
 
     def modules_line(self, message: str) -> None:
@@ -236,8 +241,12 @@ class Reading:
         for line in self._register_lines:
             if self.access is None and (cause := _RISCV_CAUSE.search(line)):
                 self.access = _RISCV_CAUSES.get(int(cause[1], 16))
+            if self.access is None and (store := _POWERPC_ACCESS.search(line)):
+                self.access = "write" if int(store["status"], 16) & _POWERPC_STORES[store["name"]] else "read"
             if self.cpu is None and (last := _CPU_AT_END.search(line)):
                 self.cpu = int(last[1])
+        if self.address is None:
+            self.address = self.registers.get("dar", self.registers.get("dear"))
         if self.pc is not None and (address := self.registers.get("pc")) is not None:
             self.pc = _with_address(self.pc, address)
         if self.lr is not None and (address := self.registers.get("lr")) is not None:
@@ -392,7 +401,7 @@ _PC = re.compile(rf"[^+]{{0,60}}?(?=[A-Za-z_.][\w.$]{{0,127}}\+0x){SYM}")
 _USER_PC = re.compile(r"[ER]IP: 00(?:33|23|73):")
 """The selectors of user code: 64 bits, 32 bits on a kernel of 64, 32 bits."""
 _REGISTER = re.compile(
-    r"\b([a-zA-Z]{1,3}[0-9]{0,2}|e?flags|EFLAGS) ?: ?(?:[0-9a-f]{4}:)?(?:\[<)?([0-9a-f]{8,16})\b", re.ASCII
+    r"\b([a-zA-Z]{1,3}[0-9]{0,2}|e?flags|EFLAGS|DEAR) ?: ?(?:[0-9a-f]{4}:)?(?:\[<)?([0-9a-fA-F]{8,16})\b", re.ASCII
 )
 _FAULT = re.compile(
     r"(?:BUG: |CPU \d{1,5} )?(?:[Uu]nable to handle (?:kernel )?|[Kk]ernel tried to |[Kk]ernel (?=NULL))?"
@@ -412,10 +421,11 @@ _ARM64_ABORTS = {0x20: "execute", 0x21: "execute", 0x24: "", 0x25: ""}
 _NON_CANONICAL = re.compile(r"non-canonical address 0x([0-9a-f]{1,16})")
 _CPU = re.compile(
     r"CPU: (?P<cpu>\d{1,5}) (?:UID: \d{1,10} )?PID: (?P<pid>-?\d{1,10}) Comm: (?P<comm>.{1,64}?) "
-    r"(?:Kdump: loaded )?(?:Not tainted|Tainted: ?(?P<taint>(?:\[\w\]=\w{1,40},? ?|[A-Z] ?| ){1,60}?)) {1,8}"
+    r"(?:Kdump: loaded )?(?:Not tainted[ -]{0,40}?|Tainted: ?(?P<taint>(?:\[\w\]=\w{1,40},?|[A-Z -]){1,60}?)) {1,8}"
     r"(?P<kernel>(?:\d{1,3}\.|[a-z]).{0,200})"
 )
-_TAINT_BUILD = r"(?:Not tainted|Tainted: ?(?P<taint>[A-Z ]{1,60}?)) {1,8}(?P<kernel>\(?\d{1,3}\..{0,200})"
+# Red Hat's kernels have more letters, which stand as dashes where they are not set.
+_TAINT_BUILD = r"(?:Not tainted[ -]{0,40}?|Tainted: ?(?P<taint>[A-Z -]{1,60}?)) {1,8}(?P<kernel>\(?\d{1,3}\..{0,200})"
 # Up to 3.8, arm's before 3.0, and a hung task's.
 _PID = re.compile(r"Pid: (?P<pid>\d{1,10}), comm: (?P<comm>.{1,64}?) (?:xid: #\d{1,10}, )?" + _TAINT_BUILD)
 _OLD_CPU = re.compile(rf"CPU:? {{1,4}}(?P<cpu>\d{{1,5}})(?: {{2,4}}{_TAINT_BUILD}|$)")
@@ -424,12 +434,21 @@ _WARNED = re.compile(
     r"WARNING: (?:CPU: (?P<cpu>\d{1,5}) PID: (?P<pid>-?\d{1,10}) at|.{1,300}"
     r", CPU#(?P<cpu2>\d{1,5}): (?P<comm>.{1,64})/(?P<pid2>\d{1,10})$)"
 )
-_CPU_LINES = (_CPU, _PID, _OLD_CPU, _BUILD, _WARNED)
+_POWERPC = re.compile(r"REGS: [0-9a-f]{8,16} TRAP: [0-9a-f]{1,4} {1,8}" + _TAINT_BUILD)
+_CPU_LINES = (_CPU, _PID, _OLD_CPU, _BUILD, _WARNED, _POWERPC)
+_TAINTS = re.compile(r"[A-Z]")
+_NAMED_TAINT = re.compile(r"\[(\w)\]=")
+# What PowerPC says of a data access: bit 6 of DSISR, bit 8 of ESR (counted from the left) is a store.
+_POWERPC_ACCESS = re.compile(r"\bDE?AR: [0-9a-fA-F]{8,16},? (?P<name>DSISR|ESR): ?(?P<status>[0-9a-fA-F]{8,16})\b")
+_POWERPC_STORES = {"DSISR": 1 << 25, "ESR": 1 << 23}
 _CPU_AT_END = re.compile(r"EFLAGS: [0-9a-f]{8} {1,3}CPU: (\d{1,5})$")
 _DOING = re.compile(r" on (read|write) at ")
 _RISCV_CAUSE = re.compile(r"\bcause: ([0-9a-f]{1,16})\b")
 _RISCV_CAUSES = {1: "execute", 5: "read", 7: "write", 12: "execute", 13: "read", 15: "write"}
 _PROCESS = re.compile(r"Process (?P<comm>.{1,64}?) \(pid: (?P<pid>\d{1,10})")
+_POWERPC_TASK = re.compile(
+    r"TASK = [0-9a-fA-F]{8,16}\[(?P<pid>\d{1,10})\] '(?P<comm>.{1,64}?)'(?:.{0,80}\bCPU: (?P<cpu>\d{1,5}))?"
+)
 _LOADED = re.compile(r"([\w-]{1,64})(?:\(([A-Z+-]{1,16})\))?")
 _CODE = re.compile(r"(?:Code|Bad code|Unable to access opcode bytes|Instruction dump).{0,40}?: (?P<code>.{1,400})")
 _END_TRACE = re.compile(r"---\[ end trace (?P<id>[0-9a-f]{1,32}) \]---")

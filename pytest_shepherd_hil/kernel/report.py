@@ -15,6 +15,7 @@ from pytest_shepherd_hil.kernel.machinery import is_machinery
 from pytest_shepherd_hil.kernel.marks import MARK, MARKED
 from pytest_shepherd_hil.kernel.rows import MAX_LINE_CHARS, Rows
 from pytest_shepherd_hil.kernel.shapes import PLACE, shape_of
+from pytest_shepherd_hil.kernel.stalls import in_flight, is_whole, of_headline, work_hints
 from pytest_shepherd_hil.kernel.trace import SYM
 
 if TYPE_CHECKING:
@@ -33,8 +34,12 @@ _MAX_FOREIGN = 200
 _MAX_FOREIGN_AFTER_TRACE = 20
 """The same where the report has no end of its own and has shown its trace."""
 
+_FIRST_LOST = "the first lines of its report are lost"
+
 _ONE_OF_MANY = {"rcu-stall", "machine-check"}
 """Kinds whose first line comes several times in one report."""
+_OF_ANYBODY = {"oops-unhandled-fault", "alignment-trap", "boot-loader"}
+"""Rules whose line is also printed for a process that only gets a signal, or before there is a kernel."""
 _ONE_AFTER_ANOTHER = {"memory-leak", "slab", "mount-failure"}
 """Rules of which several lines in a row begin one report."""
 _NAMES_INLINED = {"kasan", "kmsan", "kfence", "warning", "warning-new-shape"}
@@ -82,8 +87,12 @@ class Report:
         self._foreign = 0
         self._refined = False
         self._cut_here = bool(preamble)
+        self.counted = False
+        """Among the crashes of this boot."""
         self.cause: Incident | None = None
         """The incident that is reported here once more, or of which this report is a consequence."""
+        self.twin: Incident | None = None
+        """A stall of which this report may tell once more."""
         for before in preamble:
             self.take(before)
         self.take(line, hit)
@@ -220,12 +229,24 @@ class Report:
         """It was begun by a line from the middle of a report, and nothing more came of a crash."""
         if not self.rule.remains or self.rule.id != "remains" or self.fatal:
             return False
+        if self.reader.of_a_process:
+            return True
         return not (self.reader.shows_a_crash or (self._cut_here and self._total > 2))
+
+    @property
+    def of_kernel(self) -> bool:
+        """The kernel itself has crashed, as far as it has said by now: what comes later may be due to that."""
+        if self.rule.report != "oops" or self.hit.rule.remains:
+            return False
+        if self.rule.id not in _OF_ANYBODY or self.reader.numbered or self.fatal:
+            return True
+        return self.reader.reading().pc is not None
 
     def refined_by(self, hit: Hit) -> bool:
         """Whether a line says more exactly what this is a report of."""
         if self.rule.remains:
-            return hit.rule.report is not None and not hit.rule.remains and self._total < 12
+            first = self._total < 12 and not self.reader.of_a_process
+            return first and hit.rule.report is not None and not hit.rule.remains
         if self.rule.id == "headline-cut":
             return hit.rule.report is not None and hit.rule is not self.rule and self._total < 4
         refines = self.rule.kind in hit.rule.refines or self.rule.id in hit.rule.refines
@@ -262,6 +283,8 @@ class Report:
             return False
         if self.reader.ended or self.reader.panic_ended:
             return True
+        if self.rule.kind == "workqueue-lockup" and is_whole(self._lines):
+            return True
         return self.rule.report == "trace" and self.rule.kind != "warning" and self.reader.traced
 
     def incident(self, *, is_open: bool) -> Incident:
@@ -285,10 +308,14 @@ class Report:
         )
 
     def _incident(self, *, is_open: bool) -> Incident:
-        crash = self.reader.crash(self.rule.kind)
+        crash = of_headline(self.reader.crash(self.rule.kind), self.rule.kind, self._groups)
+        works = in_flight(self._lines, self._groups.get("pool")) if self.rule.kind == "workqueue-lockup" else []
+        if len(works) == 1:
+            ((pid, work),) = works
+            crash = replace(crash, pid=pid, frames=crash.frames or (work,))
         guilty = self._guilty(crash)
         what = self._what(crash)
-        hints = crash_hints(crash, guilty, self.earlier, survived=self.rule.kind == "warning")
+        hints = crash_hints(crash, guilty, self.earlier, survived=self.rule.kind == "warning") + work_hints(works)
         if self.reader.panic_reason is not None:
             hints += panic_hints(crash)
         place = (guilty.function, f"[{guilty.module}]" if guilty.module else "") if guilty else ("", "")
@@ -362,7 +389,7 @@ class Report:
         if self.rule.report != "oops" or self.rule.kind != "oops" or self.rule.id == "stack-overflow":
             return self._title
         if self.rule.remains:
-            return "its first lines are lost"
+            return _FIRST_LOST
         address = crash.address
         what = self.reader.reading().what
         if address is not None and address < NULL_PAGE and (what is None or "domain fault" in what or "pag" in what):
@@ -372,7 +399,7 @@ class Report:
         code = crash.oops_code or self._groups.get("what") or "unknown cause"
         if status := re.fullmatch(r"(?:Oops: )?([0-9a-f]{1,8})", code):
             return f"fault with status {status[1]}"
-        return re.sub(r": (?:0{1,8}|[0-9a-f]{16})$", "", code.removeprefix("Oops - "))
+        return re.sub(r": (?:0{1,8}|[0-9a-f]{16})$", "", code.removeprefix("Oops - ").removeprefix("Oops: "))
 
     def _headline(self, crash: Crash, guilty: Frame | None, what: str, *, is_open: bool) -> str:
         reason = crash.panic_reason
@@ -384,6 +411,8 @@ class Report:
             if self.rule.id == "oops-unhandled-fault" and not (is_open or crash.oops_number or crash.pc or reason):
                 return f"unhandled fault: {what}{at}"  # without an Oops: a process got the signal
             then = ", then panic" if reason is not None else ", then a reboot" if self.rebooted else ""
+            if what is _FIRST_LOST:
+                return f"kernel oops{at}{where}{_while(crash, guilty)}{then} ({what})"
             return f"kernel oops{then}: {what}{at}{where}{_while(crash, guilty)}"
         then = f", then panic: {reason}" if reason is not None else ", then a reboot" if self.rebooted else ""
         if guilty and guilty.function in what:

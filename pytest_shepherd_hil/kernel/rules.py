@@ -12,8 +12,8 @@ A rule is a table ``[rules.<id>]`` with
 ``example``
     a line, with or without prefix, that the rule must match
 ``title`` (optional)
-    the headline; ``{name}`` is a named group of the pattern, ``{message}`` the message, ``{size}`` the group ``pages``
-    in MiB. Without it the title is the message.
+    the headline; ``{name}`` is a named group of the pattern, ``{message}`` the message, ``{size}`` how much the group
+    ``pages`` would be, as ``14.9 MiB at 4 KiB a page``. Without it the title is the message.
 ``report`` (optional)
     the line begins a report of many lines: ``oops``, ``panic``, ``trace``; or it is a banner of the boot: ``boot``
 ``consequence_of`` (optional), ``within_s``, ``within_lines``
@@ -23,6 +23,9 @@ A rule is a table ``[rules.<id>]`` with
     kinds or ids of rules: in an open report of these, before its trace, the line makes it a report of this rule
 ``repeats`` (optional)
     true where the kernel reports again and again while it lasts: the same again soon after is a consequence
+``same_as`` (optional)
+    kinds: within ``within_s`` after a report of one of these that names the same function and the same task or cpu, the
+    report is a consequence of that one, if nothing was printed in between or it tells that it has lasted since then
 ``contains`` (optional)
     texts of which each matching line has at least one. Makes a scan of whole files fast; leave it out if in doubt.
 ``remains`` (optional)
@@ -37,7 +40,7 @@ import difflib
 import re
 import string
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import resources
 from typing import TYPE_CHECKING, cast
 
@@ -50,12 +53,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Hit", "Rule", "RuleError", "Rules", "load_rules", "read_rule"]
+__all__ = ["KEYS", "Hit", "Rule", "RuleError", "Rules", "load_rules", "read_rule", "size_of_pages"]
 
 _LOOKED_AT = 1024
 """Characters of a message that are looked at; printk itself cuts a message at less than this."""
 
-_KEYS: dict[str, type | tuple[type, ...]] = {
+KEYS: dict[str, type | tuple[type, ...]] = {
     "kind": str,
     "severity": str,
     "pattern": str,
@@ -69,9 +72,11 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "adds": str,
     "refines": list,
     "repeats": bool,
+    "same_as": list,
     "remains": bool,
     "contains": list,
 }
+"""The keys of a rule's table, and of what type their values are."""
 _REQUIRED = ("kind", "severity", "pattern", "example")
 _REPORTS = ("oops", "panic", "trace", "boot")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -99,6 +104,7 @@ class Rule:
     adds: str | None = None
     refines: tuple[str, ...] = ()
     repeats: bool = False
+    same_as: tuple[str, ...] = ()
     remains: bool = False
     contains: tuple[str, ...] = ()
 
@@ -108,6 +114,20 @@ class Rule:
         if match is None or (self.unless is not None and self.unless.search(message, 0, _LOOKED_AT)):
             return None
         return match
+
+    def to_table(self) -> dict[str, object]:
+        """All keys that a rule can have, as ``rules.toml`` names them, and plain values; None or empty: not set."""
+        table: dict[str, object] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, re.Pattern):
+                value = value.pattern
+            elif isinstance(value, Severity):
+                value = str(value)
+            elif isinstance(value, tuple):
+                value = list(value)
+            table["not" if field.name == "unless" else field.name] = value
+        return table
 
 
 @dataclass(slots=True, frozen=True)
@@ -123,8 +143,14 @@ class Hit:
         if template is None:
             return message
         groups = {name: value or "" for name, value in self.match.groupdict().items()}
-        size = f"{int(groups['pages']) * 4096 / 2**20:.1f} MiB" if groups.get("pages", "").isdecimal() else ""
+        size = size_of_pages(int(groups["pages"])) if groups.get("pages", "").isdecimal() else ""
         return template.format_map({"size": size, **groups, "message": message}).strip()
+
+
+def size_of_pages(pages: int) -> str:
+    """How much some pages are; how large one is the kernel does not say: mostly 4 KiB, on some ARM64 16 or 64."""
+    size = f"{pages * 4} KiB" if pages < 256 else f"{pages / 256:.1f} MiB"
+    return f"{size} at 4 KiB a page"
 
 
 @dataclass(slots=True, frozen=True)
@@ -236,10 +262,10 @@ def read_rule(file: str, rule_id: str, table: object) -> Rule:
         raise RuleError(f"{where}: is not a table; write it as [rules.{rule_id}]")
     values = cast("Mapping[str, object]", table)
     for key, value in values.items():
-        if key not in _KEYS:
-            near = difflib.get_close_matches(key, _KEYS, 1)
+        if key not in KEYS:
+            near = difflib.get_close_matches(key, KEYS, 1)
             raise RuleError(f"{where}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-        if not isinstance(value, _KEYS[key]) or (isinstance(value, bool) and _KEYS[key] is not bool):
+        if not isinstance(value, KEYS[key]) or (isinstance(value, bool) and KEYS[key] is not bool):
             raise RuleError(f"{where}: {key} = {value!r} has the wrong type")
     for key in _REQUIRED:
         if not values.get(key):
@@ -249,7 +275,7 @@ def read_rule(file: str, rule_id: str, table: object) -> Rule:
         raise RuleError(f"{where}: severity = {severity!r} is none of {', '.join(Severity)}")
     if "report" in values and values["report"] not in _REPORTS:
         raise RuleError(f"{where}: report = {values['report']!r} is none of {', '.join(_REPORTS)}")
-    lists = {key: cast("list[object]", values.get(key, [])) for key in ("consequence_of", "refines", "contains")}
+    lists = {key: cast("list[object]", values.get(key, [])) for key, sort in KEYS.items() if sort is list}
     for key, entries in lists.items():
         if not all(isinstance(entry, str) and entry for entry in entries):
             raise RuleError(f"{where}: {key} is a list of {'texts' if key == 'contains' else 'kinds or ids of rules'}")
@@ -267,6 +293,7 @@ def read_rule(file: str, rule_id: str, table: object) -> Rule:
         report=cast("str | None", values.get("report")),
         consequence_of=tuple(str(cause) for cause in lists["consequence_of"]),
         refines=tuple(str(kind) for kind in lists["refines"]),
+        same_as=tuple(str(kind) for kind in lists["same_as"]),
         repeats=bool(values.get("repeats", False)),
         remains=bool(values.get("remains", False)),
         contains=tuple(str(text) for text in lists["contains"]),

@@ -49,7 +49,8 @@ _SHAPES: Final = (
     ("cpu", "CP", "", r"CPU: \d{1,5} (?:UID: \d{1,10} )?PID: |Pid: \d{1,10}, comm: "),
     ("cpu", "C", "", r"CPU: \d{1,5} {2,4}(?:Not t|T)ainted|CPU:? {1,4}\d{1,5}$"),
     ("cpu", "W", "CPU", r"WARNING: .{0,300}?CPU(?:: |#)\d"),
-    ("cpu", " ", "ainted", r" {4,8}(?:Not tainted|Tainted: ?[A-Z ]{1,40}) \d{1,2}\.\d"),
+    ("cpu", " ", "ainted", r" {4,8}(?:Not tainted[ -]{0,40}|Tainted: ?[A-Z -]{1,60}) \d{1,2}\.\d"),
+    ("cpu", "R", "ainted", r"REGS: [0-9a-f]{8,16} TRAP: "),
     ("hardware", "H", "", r"Hardware name: "),
     (
         "pc",
@@ -79,6 +80,8 @@ _SHAPES: Final = (
     ),
     ("registers", " egts", "", r" {0,2}+(?:e?pc|ra|gp|t\d|s\d{1,2}|a\d|status) ?: [0-9a-f]{8,16} "),
     ("registers", "NLGMC", "", r"(?:NIP|LR|GPR\d{1,2}|MSR|CFAR): "),
+    ("registers", "D", "", r"DE?AR: [0-9a-fA-F]{8,16}\b"),
+    ("process", "T", " = ", r"TASK = [0-9a-fA-F]{8,16}\["),
     ("process", "P", " (pid: ", r"Process .{1,64} \(pid: \d"),
     ("modules", "M", "", r"Modules linked in:"),
     ("code", "CBUI", "", r"(?:Code|Bad code|Unable to access opcode bytes|Instruction dump).{0,40}?:"),

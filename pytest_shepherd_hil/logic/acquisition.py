@@ -1,14 +1,61 @@
-"""Where samples come from: what every driver does."""
+"""Where samples come from: what every driver does, and how it can fail."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["Acquisition"]
+from pytest_shepherd_hil.errors import HostError, LogicError
+
+__all__ = [
+    "Acquisition",
+    "DeviceBusyError",
+    "DeviceForbiddenError",
+    "DeviceLostError",
+    "DeviceMissingError",
+    "DriverMissingError",
+    "FirmwareMissingError",
+    "OverrunError",
+    "SamplerateError",
+]
+
+
+class DriverMissingError(HostError):
+    """This computer lacks the driver: sigrok-cli, a pysigrok plugin, or libsigrok's part for this analyzer."""
+
+
+class FirmwareMissingError(HostError):
+    """The analyzer's firmware, which its driver loads into it, is not on this computer."""
+
+
+class DeviceForbiddenError(HostError):
+    """This user may not open the analyzer."""
+
+
+class DeviceMissingError(LogicError):
+    """No such analyzer is there."""
+
+
+class DeviceBusyError(LogicError):
+    """Another program has the analyzer."""
+
+
+class DeviceLostError(LogicError):
+    """The analyzer went away in the middle: unplugged, or its driver gave up."""
+
+
+class SamplerateError(LogicError):
+    """The analyzer does not take so many samples a second."""
+
+
+class OverrunError(LogicError):
+    """Samples were lost, because the USB bus or this computer did not take them in time."""
 
 
 class Acquisition(Protocol):
-    """A running acquisition: samples in real time from when it was opened. One thread reads and closes it."""
+    """A running acquisition: samples in real time from when it was opened.
+
+    One thread opens, reads and closes it; a driver's process dies with that thread.
+    """
 
     @property
     def samplerate(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,18 +12,19 @@ import numpy as np
 from pytest_shepherd_hil.errors import LogicError, MisuseError
 from pytest_shepherd_hil.logic import srzip
 from pytest_shepherd_hil.logic.baudrate import MAX_EDGES, UartGuess, guess_uart
-from pytest_shepherd_hil.logic.console_line import LineAt, SaidLine, find_line
+from pytest_shepherd_hil.logic.console_line import SaidLine, find_line
 from pytest_shepherd_hil.logic.edges import EdgeFinder
 from pytest_shepherd_hil.logic.frames import UartFrame, UartFrames
 from pytest_shepherd_hil.logic.pulses import duty_of, frequency_of, pulses_of
 from pytest_shepherd_hil.logic.saleae import read_csv
 from pytest_shepherd_hil.logic.samples import bit_column, unitsize_of
+from pytest_shepherd_hil.logic.time_line import HeardLine, LineAt, TimeLine, tie
 from pytest_shepherd_hil.logic.uart import Parity, UartDecoder
 from pytest_shepherd_hil.logic.vcd import write_vcd
 from pytest_shepherd_hil.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -83,6 +84,7 @@ class Capture:
         names: an analyzer's channel to the board's name for it, as in ``boards.toml``.
         first_sample: how many samples of the same acquisition came before these and are no longer held.
         path: the file it was loaded from, if it was.
+        host_ns: host time of the first sample, in ``time.monotonic_ns()``, to about 0.1 s; None where nobody knows it.
         notes: what was passed over when it was loaded, such as analog channels.
 
     Raises:
@@ -96,6 +98,7 @@ class Capture:
     first_sample: int = 0
     path: Path | None = field(default=None, compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    host_ns: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not self.channels or self.samplerate <= 0:
@@ -233,8 +236,12 @@ class Capture:
             raise MisuseError(f"capture.between({t0!r}, {t1!r}): give two times in seconds, the earlier one first")
         start, end = (min(max(round(time * self.samplerate), 0), len(self)) for time in (t0, t1))
         samples = self.samples[start * self.unitsize : end * self.unitsize]
-        return Capture(
-            self.samplerate, self.channels, samples, self.names, self.first_sample + start, self.path, self.notes
+        later_ns = start * 1_000_000_000 // self.samplerate
+        return replace(
+            self,
+            samples=samples,
+            first_sample=self.first_sample + start,
+            host_ns=self.host_ns + later_ns if self.host_ns is not None else None,
         )
 
     def uart(
@@ -321,23 +328,47 @@ class Capture:
         *,
         channel: str | None = None,
         baudrate: float = 115200,
-        occurrence: int = 0,
+        occurrence: int | None = None,
     ) -> LineAt:
         """Where the capture has a line that the console said, to within a bit: its own text is looked for.
 
         ``said = capture.at_console_line("shepherd: started")``, then ``capture.between(said.end_s, said.end_s + 1)``.
+        For many lines, and for those that are damaged or equal, ask :meth:`time_line`.
 
         Args:
             line: its text, or a line of ``console.lines()``. A part of a line will do where no whole one is the same.
             channel: which one to look at; where not given, every one, and the first that says it counts.
             baudrate: bits a second.
-            occurrence: which, if it is there several times; 0 is the first, -1 the last.
+            occurrence: which, if it is there several times; 0 is the first, -1 the last. Where not given, the one that
+                was said when the line of ``console.lines()`` was read, or else the first.
+
+        Returns:
+            Its place. A line of ``console.lines()`` that no channel says is placed by the host's time, to about 0.1 s;
+            :attr:`LineAt.tied <pytest_shepherd_hil.logic.time_line.LineAt.tied>` says which.
 
         Raises:
             LogicError: no such channel, the line is not there, or there are too few samples a bit.
             MisuseError: the line is empty.
         """
         return find_line(self, line, channel, baudrate, occurrence)
+
+    def time_line(
+        self, lines: Sequence[HeardLine], *, channel: str | None = None, baudrate: float = 115200
+    ) -> TimeLine:
+        """Tie the samples to all of the console's lines: ``capture.time_line(console.lines()).at(line)``.
+
+        Args:
+            lines: of the console, in their order; more than were said meanwhile do no harm.
+            channel: the one that carries the console; where not given, each is looked at.
+            baudrate: bits a second.
+
+        Returns:
+            It is tied by decoded text, to within a bit, where a channel says the lines; else by the host's time.
+
+        Raises:
+            LogicError: no such channel; or no channel says the lines, and when the capture was made is not known.
+        """
+        return tie(self, lines, channel=channel, baudrate=baudrate)
 
     def _edges(self, channel: str) -> tuple[NDArray[np.int64], int]:
         """The channel's edges, and its level before the first."""

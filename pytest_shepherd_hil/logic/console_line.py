@@ -1,18 +1,18 @@
-"""Where in a capture the console said a line: ties samples to the console's record to within a bit."""
+"""Where in a capture the console said a line: by that line alone. All of a console's lines: :mod:`.time_line`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from pytest_shepherd_hil.errors import LogicError, MisuseError
-from pytest_shepherd_hil.logic.frames import BREAK
+from pytest_shepherd_hil.logic.sample_clock import HOST_TIME_S
+from pytest_shepherd_hil.logic.spoken import bare, likely_channels, listen
+from pytest_shepherd_hil.logic.time_line import LineAt
 from pytest_shepherd_hil.text import printable
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.logic.capture import Capture
+    from pytest_shepherd_hil.logic.spoken import Spoken
 
 __all__ = ["LineAt", "SaidLine", "find_line"]
 
@@ -25,48 +25,45 @@ class SaidLine(Protocol):
         """The line's bytes, with or without what ends it."""
 
 
-@dataclass(frozen=True, slots=True)
-class LineAt:
-    """Where a line lies in a capture."""
-
-    channel: str
-    """The analyzer's name of the channel that says it."""
-    start_sample: int
-    """The first sample of its first character's start bit."""
-    end_sample: int
-    """The first sample after its last character."""
-    start_s: float
-    """The same in seconds from the capture's beginning, good to a sample."""
-    end_s: float
-
-
 def find_line(
-    capture: Capture, line: str | bytes | SaidLine, channel: str | None, baudrate: float, occurrence: int
+    capture: Capture, line: str | bytes | SaidLine, channel: str | None, baudrate: float, occurrence: int | None
 ) -> LineAt:
     """See :meth:`pytest_shepherd_hil.logic.capture.Capture.at_console_line`."""
-    wanted = line.encode() if isinstance(line, str) else line if isinstance(line, bytes) else line.raw
-    wanted = wanted.strip(b"\r\n")
+    wanted = bare(line.encode() if isinstance(line, str) else line if isinstance(line, bytes) else line.raw)
+    wanted = wanted.strip(b"\n")
     if not wanted:
         raise MisuseError("capture.at_console_line(): an empty line is everywhere; give one with text")
-    channels = [capture.channels[capture.bit(channel)]] if channel is not None else list(capture.channels)
+    read_ns = getattr(line, "time_ns", None)
+    about = None
+    if occurrence is None and read_ns is not None and capture.host_ns is not None:
+        about = round((read_ns - capture.host_ns) * capture.samplerate / 1e9)
+    channels = likely_channels(capture, channel)
     most = 0
     for name in channels:
-        uart = capture.uart(name, baudrate)
-        said = uart.frames.codes != BREAK
-        places = _places(uart.data, wanted)
-        if -len(places) <= occurrence < len(places):
-            first = places[occurrence]
-            starts = uart.frames.start_samples[said]
-            start = int(starts[first])
-            end = int(starts[first + len(wanted) - 1] + np.ceil(10 * uart.samples_per_bit))
-            return LineAt(name, start, end, start / capture.samplerate, end / capture.samplerate)
+        spoken = listen(capture, name, baudrate)
+        places = _places(spoken.data, wanted)
+        if about is not None:
+            places.sort(key=lambda at, spoken=spoken: abs(spoken.end(at + len(wanted) - 1) - about))  # type: ignore[misc]
+        which = occurrence or 0
+        if -len(places) <= which < len(places):
+            return _at(capture, spoken, places[which], len(wanted), 1 / baudrate)
         most = max(most, len(places))
-    where = "channel " + channels[0] if len(channels) == 1 else "any channel of " + ", ".join(channels)
+    if about is not None and 0 < about <= len(capture):
+        start = max(0, about - round(10 * len(wanted) * capture.samplerate / baudrate))
+        rate = capture.samplerate
+        return LineAt(None, start, about, start / rate, about / rate, "host time", HOST_TIME_S)
+    where = "channel " + channels[0] if len(channels) == 1 else "any channel of " + ", ".join(sorted(channels))
     shown = printable(wanted.decode("utf-8", errors="replace"), 80)
     raise LogicError(
         f"{shown!r} is not on {printable(where)} at {baudrate:.9g} baud"
         + (f" that often, only {most} times" if most else "")
     )
+
+
+def _at(capture: Capture, spoken: Spoken, first: int, length: int, within_s: float) -> LineAt:
+    start, end = int(spoken.starts[first]), spoken.end(first + length - 1)
+    rate = capture.samplerate
+    return LineAt(spoken.channel, start, end, start / rate, end / rate, "decoded text", within_s)
 
 
 def _places(data: bytes, wanted: bytes) -> list[int]:
@@ -78,6 +75,6 @@ def _places(data: bytes, wanted: bytes) -> list[int]:
     whole = [
         at
         for at in places
-        if (not at or data[at - 1] in b"\r\n") and data[at + len(wanted) : at + len(wanted) + 1] in (b"\r", b"\n", b"")
+        if (not at or data[at - 1] == 0x0A) and data[at + len(wanted) : at + len(wanted) + 1] in (b"\n", b"")
     ]
     return whole or places

@@ -44,10 +44,12 @@ class ChannelPort:
     READ_S = 0.005
     """How much is decoded at once at least: what a character waits for before it is seen."""
     CANCEL_S = 0.1
+    MEASURED_S = 15.0
 
     def __init__(self, analyzer: LogicAnalyzer, channel: str, baudrate: int, *, board: str) -> None:
         self.board = board
         self.channel = channel
+        self._channel_prefix = f"board {board}: logic channel {channel} "
         self._baudrate = baudrate
         self._analyzer = analyzer
         self._cancelled = False
@@ -108,11 +110,20 @@ class ChannelPort:
         """
         held = self._analyzer.snapshot()
         if held is None:
-            raise LogicError(f"board {self.board}: logic channel {self.channel} has no samples yet")
+            raise LogicError(f"{self._channel_prefix}has no samples yet")
         try:
             return held.between(held.duration_s - seconds, held.duration_s).guess_uart(self.channel)
         except LogicError as error:
-            raise LogicError(f"board {self.board}: logic channel {self.channel} {error}") from error
+            raise LogicError(f"{self._channel_prefix}{error}") from error
+
+    def measured(self) -> str:
+        """What :meth:`guess` finds in the last ``MEASURED_S`` seconds, or why it finds nothing, in words."""
+        try:
+            found = self.guess(self.MEASURED_S)
+        except LogicError as error:
+            return first_line(error).replace(self._channel_prefix, "the channel ")
+        doubt = f" ({found.doubt})" if found.doubt else ""
+        return f"{found.baudrate:.9g} baud, parity {found.parity}{doubt}"
 
     def write(self, data: bytes) -> None:
         """Not possible.

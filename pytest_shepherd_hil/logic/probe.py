@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.errors import LogicError
+from pytest_shepherd_hil.logic.acquisition import DeviceLostError, DeviceMissingError
 from pytest_shepherd_hil.logic.samples import unitsize_of
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class ProbeSocket:
             self.samplerate = self._start(config.samplerate)
         except OSError as error:
             self.close()
-            raise LogicError(
+            raise DeviceMissingError(
                 f"{self._where} cannot be opened: {error.strerror or error}; is the board's process alive?"
             ) from error
         except BaseException:
@@ -111,9 +112,9 @@ class ProbeSocket:
             except BlockingIOError:
                 return b""
             except OSError as error:
-                raise LogicError(f"{self._where} is gone: {error.strerror or error}") from error
+                raise DeviceLostError(f"{self._where} is gone: {error.strerror or error}") from error
             if not data:
-                raise LogicError(f"{self._where} is gone: it closed the connection; the board's process has ended")
+                raise DeviceLostError(f"{self._where} is gone: it closed the connection; was it unplugged?")
             self._left += data
         whole = len(self._left) // self.unitsize * self.unitsize
         samples, self._left = self._left[:whole], self._left[whole:]

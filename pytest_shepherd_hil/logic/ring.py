@@ -41,8 +41,9 @@ class SampleRing:
         # small reads are gathered, so that a million one-byte blocks do not take a hundred times their size
         whole = len(self._tail) // self._block_bytes * self._block_bytes
         if whole:
-            for at in range(0, whole, self._block_bytes):
-                self._blocks.append(bytes(self._tail[at : at + self._block_bytes]))
+            with memoryview(self._tail) as tail:
+                for at in range(0, whole, self._block_bytes):
+                    self._blocks.append(bytes(tail[at : at + self._block_bytes]))
             self._held += whole
             del self._tail[:whole]
         while self._blocks and self._held + len(self._tail) > self._max_bytes:
@@ -57,12 +58,17 @@ class SampleRing:
             The number of the first sample in it (later than asked for where that has left), and blocks to be joined.
         """
         start = max(sample, self.first)
-        skip = (start - self.first) * self.unitsize
+        wanted = (self.total - start) * self.unitsize
+        whole = len(self._tail) // self.unitsize * self.unitsize
         found = []
-        for block in (*self._blocks, bytes(self._tail[: len(self._tail) // self.unitsize * self.unitsize])):
-            if skip >= len(block):
-                skip -= len(block)
-            else:
-                found.append(block[skip:] if skip else block)
-                skip = 0
+        if wanted > 0 and whole:
+            with memoryview(self._tail) as tail:
+                found.append(bytes(tail[max(whole - wanted, 0) : whole]))
+        wanted -= whole
+        for block in reversed(self._blocks):  # from the newest: who follows needs but the last of thousands
+            if wanted <= 0:
+                break
+            found.append(block if wanted >= len(block) else block[-wanted:])
+            wanted -= len(block)
+        found.reverse()
         return start, found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import select
-import signal
+import shutil
 import subprocess
 import tempfile
 import time
@@ -13,9 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pytest_shepherd_hil.errors import HostError, LogicError
+from pytest_shepherd_hil.errors import HilError, LogicError
 from pytest_shepherd_hil.logic import srzip
+from pytest_shepherd_hil.logic.acquisition import DriverMissingError, SamplerateError
+from pytest_shepherd_hil.logic.child import end, tied
 from pytest_shepherd_hil.logic.samples import pack, unitsize_of
+from pytest_shepherd_hil.logic.sigrok_errors import not_begun, stopped, supported_rates
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.boards import LogicConfig
@@ -34,51 +37,51 @@ class SigrokCli:
     be wrong with the device.
 
     Args:
-        config: driver, device, samplerate and channels.
+        config: driver, device, samplerate, channels and further options.
         board: name of the board, for error messages.
 
     Raises:
-        HostError: sigrok-cli is not installed.
-        LogicError: no such driver, device, channel or samplerate.
+        HilError: it cannot be begun; each way has its own class, see :mod:`~pytest_shepherd_hil.logic.acquisition`.
     """
 
     COMMAND = "sigrok-cli"
     START_S = 15.0
     STOP_S = 1.0
+    LOOK_S = 10.0
 
     def __init__(self, config: LogicConfig, board: str) -> None:
         self.board = board
         self.channels = tuple(config.channels)
         self.unitsize = unitsize_of(len(self.channels))
-        self._driver = config.driver
+        self._driver = config.driver.partition(":")[0]
         self._device = config.driver + (f":conn={config.conn}" if config.conn else "")
         self._where = f"board {board}: logic analyzer {self._device}"
+        settings = {"samplerate": config.samplerate, **config.options}
         self._options = [
             "--driver",
             self._device,
             "--config",
-            f"samplerate={config.samplerate}",
+            ":".join(f"{key}={_word(value)}" for key, value in settings.items()),
             "--channels",
             ",".join(self.channels),
         ]
+        if shutil.which(self.COMMAND) is None:
+            packages = "sigrok-cli" + (" sigrok-firmware-fx2lafw" if self._driver == "fx2lafw" else "")
+            raise DriverMissingError(f"{self._where}: {self.COMMAND} is not installed; apt-get install {packages}")
         layout = self._rehearse(config.samplerate)
         self.samplerate = layout.samplerate
         self._raw_unitsize = layout.unitsize
         self._bits = [layout.bits[channel] for channel in self.channels]
         self._left = b""
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  closed in close()
-        try:
-            self._process: subprocess.Popen[bytes] = subprocess.Popen(
-                [self.COMMAND, *self._options, "--continuous", "--output-format", "binary"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._stderr,
-                start_new_session=True,
-                bufsize=0,
-            )
-        except OSError as error:
-            self._stderr.close()
-            raise self._cannot_run(error) from error
+        self._process: subprocess.Popen[bytes] = subprocess.Popen(
+            tied([self.COMMAND, *self._options, "--continuous", "--output-format", "binary"]),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            start_new_session=True,
+            bufsize=0,
+        )
         assert self._process.stdout is not None
         self._out = self._process.stdout.fileno()
         os.set_blocking(self._out, False)
@@ -88,26 +91,16 @@ class SigrokCli:
     def _rehearse(self, samplerate: int) -> srzip.Layout:
         with tempfile.TemporaryDirectory(prefix="shepherd-hil-") as folder:
             file = Path(folder, "first.sr")
-            command = [self.COMMAND, *self._options, "--samples", "64", "--output-file", str(file)]
+            options = [*self._options, "--samples", "64", "--output-file", str(file)]
             try:
-                done = subprocess.run(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    capture_output=True,
-                    timeout=self.START_S,
-                    start_new_session=True,
-                    check=False,
-                )
-            except OSError as error:
-                raise self._cannot_run(error) from error
+                code, said = self._run(*options, limit_s=self.START_S)
             except subprocess.TimeoutExpired as error:
                 raise LogicError(
                     f"{self._where} gave not one sample within {self.START_S:g} s; is it busy, or waiting for a "
                     "trigger? Unplug it and plug it in again"
                 ) from error
-            said = (done.stderr + done.stdout).decode("utf-8", errors="replace").strip()
-            if done.returncode != 0 or not file.exists():
-                raise self._explain(said, done.returncode)
+            if code != 0 or not file.exists():
+                raise not_begun(self._where, self._driver, self._device, samplerate, code, said, self._look)
             layout = srzip.read_layout(file)
         missing = [channel for channel in self.channels if channel not in layout.bits]
         if missing:
@@ -116,36 +109,30 @@ class SigrokCli:
                 f"{', '.join(layout.bits)}"
             )
         if layout.samplerate != samplerate:
-            raise LogicError(
+            raise SamplerateError(
                 f"{self._where} does not take {samplerate} samples a second, but {layout.samplerate}; "
-                f"see sigrok-cli --driver {self._device} --show for those it can"
+                f"{supported_rates(self._device, self._look)}"
             )
         return layout
 
-    def _cannot_run(self, error: OSError) -> HostError:
-        if not isinstance(error, FileNotFoundError):
-            return HostError(f"{self._where}: cannot run {self.COMMAND}: {error.strerror or error}")
-        packages = "sigrok-cli" + (" sigrok-firmware-fx2lafw" if self._driver == "fx2lafw" else "")
-        return HostError(f"{self._where}: {self.COMMAND} is not installed; apt-get install {packages}")
+    def _run(self, *arguments: str, limit_s: float) -> tuple[int, str]:
+        """Exit status and words of a run that ends by itself."""
+        done = subprocess.run(
+            tied([self.COMMAND, *arguments]),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=limit_s,
+            start_new_session=True,
+            check=False,
+        )
+        return done.returncode, done.stdout.decode("utf-8", errors="replace").strip()
 
-    def _explain(self, said: str, code: int) -> LogicError:
-        """What sigrok-cli said before it gave up, in words that help."""
-        quoted = said[-500:] or "nothing"
-        if "No devices found" in said:
-            package = "sigrok-firmware-fx2lafw"
-            firmware = f" Is its firmware there (apt-get install {package})?" if self._driver == "fx2lafw" else ""
-            return LogicError(
-                f"{self._where}: no such device found. Is it plugged in (lsusb), may this user open it (group "
-                f"plugdev), is no other program using it?{firmware} sigrok-cli said: {quoted}"
-            )
-        if f"Driver {self._driver} not found" in said:
-            return LogicError(
-                f"{self._where}: this libsigrok has no driver {self._driver!r}; sigrok-cli --list-supported names "
-                "those that it has"
-            )
-        if "unknown channel" in said or "Invalid channel" in said:
-            return LogicError(f"{self._where}: {quoted} See sigrok-cli --driver {self._device} --show for those it has")
-        return LogicError(f"{self._where}: sigrok-cli ended with {code} before it took a sample; it said: {quoted}")
+    def _look(self, what: str) -> str:
+        """What ``--scan`` or ``--show`` print of the device; nothing where that does not end in time."""
+        with suppress(subprocess.TimeoutExpired):
+            return self._run("--driver", self._device, what, limit_s=self.LOOK_S)[1]
+        return ""
 
     def read(self, timeout_s: float) -> bytes:
         """Further samples; see :class:`~pytest_shepherd_hil.logic.acquisition.Acquisition`."""
@@ -164,17 +151,12 @@ class SigrokCli:
         self._left = data[whole:]
         return pack(data[:whole], self._raw_unitsize, self._bits)
 
-    def _gone(self) -> LogicError:
+    def _gone(self) -> HilError:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(self.STOP_S)
         self._stderr.seek(0)
-        said = self._stderr.read().decode("utf-8", errors="replace").strip()[-500:] or "nothing"
-        code = self._process.returncode
-        how = f"was killed by {signal.Signals(-code).name}" if code is not None and code < 0 else f"ended with {code}"
-        return LogicError(
-            f"{self._where} stopped in the middle: sigrok-cli {how} and said: {said}. Was it unplugged, or is "
-            f"{self.samplerate} Hz more than its USB port can carry?"
-        )
+        said = self._stderr.read().decode("utf-8", errors="replace").strip()
+        return stopped(self._where, self._driver, self.samplerate, self._process.returncode, said, self._look)
 
     def close(self) -> None:
         """Stop it as its user would, with a key (closing its stdin would make it spin); else by force."""
@@ -186,21 +168,8 @@ class SigrokCli:
                 with suppress(OSError):
                     process.stdin.write(b"q")
                 self._drain(time.monotonic() + self.STOP_S)
-            for stop in (signal.SIGTERM, signal.SIGKILL):
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(0.2)
-                    break
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, stop)
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(self.STOP_S)
         finally:
-            if process.poll() is None:
-                process.kill()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    with suppress(OSError):
-                        pipe.close()
+            end(process, self.STOP_S)
             self._stderr.close()
 
     def _drain(self, deadline: float) -> None:
@@ -211,3 +180,10 @@ class SigrokCli:
             with suppress(BlockingIOError):
                 if poll.poll(left * 1000) and not os.read(self._out, _READ_BYTES):
                     return
+
+
+def _word(value: object) -> str:
+    """A setting as sigrok-cli reads it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value)

@@ -33,11 +33,8 @@ class UartDecoder:
     error: the middle of a character is not taken for one.
 
     Args:
-        samplerate: samples a second, in Hz.
-        baudrate: bits a second.
-        data_bits: 5 to 9.
-        parity: ``none``, ``odd``, ``even``, ``mark`` or ``space``.
-        stop_bits: 1, 1.5 or 2; how much must be high.
+        samplerate, baudrate, data_bits, parity, stop_bits: as
+            :class:`~pytest_shepherd_hil.logic.line_format.LineFormat` takes them.
         invert: the line idles low.
         coarse: go down to 3 samples a bit, for a recording that cannot be made again; what comes out is then only as
             good as the two clocks.

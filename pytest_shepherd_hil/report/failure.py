@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pytest_shepherd_hil.evidence.text import incident_text
+from pytest_shepherd_hil.evidence.text import incident_text, pins_text
 from pytest_shepherd_hil.outcome import Failed
 from pytest_shepherd_hil.text import printable
 
@@ -44,6 +44,7 @@ def failure_message(
     own_error: BaseException | None,
     missing: Sequence[str] = (),
     sources: CrashSources | None = None,
+    pins: Sequence[str] = (),
 ) -> str:
     """What is said of a test that failed for its board.
 
@@ -57,6 +58,7 @@ def failure_message(
         own_error: what the test itself raised besides.
         missing: expected incidents that did not come, in words.
         sources: what symbols say of crashes.
+        pins: what the logic analyzer saw, in words.
     """
     lines: list[str] = []
     for number, incident in enumerate(incidents[:_MOST_INCIDENTS]):
@@ -70,6 +72,7 @@ def failure_message(
     if own_error is not None:
         text = str(own_error).strip().splitlines() or [""]
         lines.append(f"  besides   the test raised {type(own_error).__name__}: {printable(text[0], 300)}")
+    lines += pins_text(pins)
     if folder is not None:
         lines.append(f"  evidence  {short_path(folder)}{os.sep}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What is attached to a test that hangs: the board's side of it. The host's stack is in pytest's own traceback."""
+"""What is attached to a test that hangs: where it is on the host, and what its board shows meanwhile."""
 
 from __future__ import annotations
 

@@ -61,6 +61,14 @@ class Control:
         """Plug the UART adapter in again: a new device, the same symlink."""
         self._ask("uart_plug")
 
+    def unplug_probe(self) -> None:
+        """Pull the logic probe's plug: what it records ends in the middle."""
+        self._ask("probe_unplug")
+
+    def plug_probe(self) -> None:
+        """Plug the logic probe in again."""
+        self._ask("probe_plug")
+
     def mute_uart(self, on: bool = True) -> None:
         """Cut the wire from the board's TX (or mend it); the device stays."""
         self._ask("uart_mute", on=on)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import select
+import socket
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING
 from pytest_shepherd_hil.rig.wire import read_line, serve_clients
 
 if TYPE_CHECKING:
-    import socket
     from pathlib import Path
 
     from pytest_shepherd_hil.rig.signals import Signals
@@ -109,14 +109,37 @@ class Probe:
     def __init__(self, path: Path, uart: Uart, signals: Signals) -> None:
         self._uart = uart
         self._signals = signals
+        self._unplugged = False
+        self._clients: set[socket.socket] = set()
         self._listener = serve_clients(path, self._serve, "probe")
 
     def close(self) -> None:
         """Take no more clients."""
         self._listener.close()
 
+    def unplug(self) -> None:
+        """Pull its USB plug: what runs ends in the middle, and nothing begins until :meth:`plug`."""
+        self._unplugged = True
+        for client in list(self._clients):
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+
+    def plug(self) -> None:
+        """Plug it in again."""
+        self._unplugged = False
+
     def _serve(self, client: socket.socket) -> None:
+        self._clients.add(client)
+        try:
+            self._talk(client)
+        finally:
+            self._clients.discard(client)
+
+    def _talk(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError):
+            if self._unplugged:
+                client.sendall(json.dumps({"ok": False, "error": "it is unplugged"}).encode() + b"\n")
+                return
             client.settimeout(REQUEST_TIMEOUT_S)
             line, _ = read_line(client, b"")
             try:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from pytest_shepherd_hil.rig.probe import Probe
     from pytest_shepherd_hil.rig.uart import Uart
 
     Operation = Callable[[dict[str, Any]], Mapping[str, object] | None]
@@ -43,10 +44,13 @@ class Workbench:
     Args:
         path: of the socket.
         machine: the board.
+        probe: the logic probe on it.
         operations: what can be done to this board beside what can be done to any, by name.
     """
 
-    def __init__(self, path: Path, machine: Hardware, operations: Mapping[str, Operation] | None = None) -> None:
+    def __init__(
+        self, path: Path, machine: Hardware, probe: Probe, operations: Mapping[str, Operation] | None = None
+    ) -> None:
         self._machine = machine
         self._operations: dict[str, Operation] = {
             "power": self._power,
@@ -57,6 +61,8 @@ class Workbench:
             "uart_mute": self._mute,
             "uart_garbage": self._garbage,
             "uart_send": self._send,
+            "probe_unplug": lambda _: probe.unplug(),
+            "probe_plug": lambda _: probe.plug(),
             **(operations or {}),
         }
         self._listener = serve_clients(path, self._serve, "workbench")

@@ -52,7 +52,9 @@ class _Board:
         self._ssh = _Ssh(_openssh(host_key), _openssh(client_key))
         self._machine = Machine(config, folder / "uart", network, self._ssh)
         self._probe = Probe(folder / "probe", self._machine.uart, self._machine.signals)
-        self._workbench = Workbench(folder / "control", self._machine, Faults(self._machine, network).operations)
+        self._workbench = Workbench(
+            folder / "control", self._machine, self._probe, Faults(self._machine, network).operations
+        )
         self.paths: dict[str, object] = {
             "uart": str(folder / "uart"),
             "ssh": {

@@ -45,7 +45,7 @@ class _Board:
                 if not left or "host forwarding" not in str(error):  # else somebody has just taken the port
                     raise
         self._probe = Probe(folder / "probe", self._machine.uart, self._machine.signals)
-        self._workbench = Workbench(folder / "control", self._machine, {"cold_boot": self._cold_boot})
+        self._workbench = Workbench(folder / "control", self._machine, self._probe, {"cold_boot": self._cold_boot})
         hosts = folder / "known_hosts"
         hosts.write_text(f"[{HOST}]:{port} {options.host_key}\n", encoding="ascii")
         self.paths: dict[str, object] = {

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_shepherd_hil.guard.termination import SIGTERM
 from pytest_shepherd_hil.report.progress import show_progress
 from pytest_shepherd_hil.report.summary import RunSummary
-from pytest_shepherd_hil.workers.worker import CHANNEL, HELD
+from pytest_shepherd_hil.workers.worker import CHANNEL, END, HELD, TAKES_OVER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,15 +31,31 @@ class _Worker:
         held: the boards that it holds.
         tests: for which board each test is that it has collected; empty until it has.
         summary: what it has to say at the end, as far as it has told.
+        done: set when it has told all.
     """
 
-    def __init__(self, config: pytest.Config, held: list[str]) -> None:
+    def __init__(self, config: pytest.Config, held: list[str], channel: Any) -> None:
         self.held = held
         self.tests: list[str | None] = []
         self.summary = RunSummary()
+        self.done = threading.Event()
         self._config = config
+        self._channel = channel
+        self._late_told = 0
+        channel.setcallback(self._on_message, endmarker=("done", None))
 
-    def on_message(self, message: tuple[str, Any]) -> None:
+    def news_of_late(self) -> list[dict[str, Any]]:
+        """Reports of incidents that came when their test had ended, each once."""
+        news = self.summary.late[self._late_told :]
+        self._late_told += len(news)
+        return news
+
+    def end(self) -> None:
+        """Have it end now, as with Ctrl-C."""
+        with contextlib.suppress(OSError):  # it has ended
+            self._channel.send(END)
+
+    def _on_message(self, message: tuple[str, Any]) -> None:
         kind, what = message
         if kind == "say":
             with contextlib.suppress(OSError, ValueError):  # the terminal is closed
@@ -45,6 +64,8 @@ class _Worker:
             self.tests = what
         elif kind == "news":
             self.summary.merge(RunSummary(**what))
+        elif kind == "done":
+            self.done.set()
 
 
 class ControllerHooks:
@@ -55,10 +76,14 @@ class ControllerHooks:
         bench: the boards of the run; the controller itself opens none of them.
     """
 
+    FAREWELL_S = 5.0
+    """How long workers that were told to end, too, may take to say their last words before reports are written."""
+
     def __init__(self, config: pytest.Config, bench: Bench) -> None:
         self._config = config
         self._bench = bench
         self._free: list[list[str]] = []
+        self._left: set[str] = set()
         self._workers: dict[Node, _Worker] = {}
 
     @pytest.hookimpl(optionalhook=True)
@@ -86,10 +111,10 @@ class ControllerHooks:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Node) -> None:
         """A worker is about to start: give it boards that no other has, those of a dead one if it takes its place."""
-        worker = self._workers[node] = _Worker(self._config, self._free.pop(0))
         channel = node.gateway.newchannel()
-        channel.setcallback(worker.on_message)
+        worker = self._workers[node] = _Worker(self._config, self._free.pop(0), channel)
         node.workerinput[HELD] = worker.held
+        node.workerinput[TAKES_OVER] = not self._left.isdisjoint(worker.held)
         node.workerinput[CHANNEL] = channel
 
     @pytest.hookimpl(optionalhook=True)
@@ -98,7 +123,30 @@ class ControllerHooks:
         worker = self._workers.pop(node, None)
         if worker is not None:  # xdist tells it twice after Ctrl-C
             self._free.append(worker.held)
+            self._left.update(worker.held)
             self._take_over(worker)
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Ctrl-C reaches the workers, too; SIGTERM perhaps only this process."""
+        if str(excinfo.value) != SIGTERM:
+            return
+        show_progress(self._config, "SIGTERM: the workers end and put their boards back")
+        for worker in list(self._workers.values()):
+            worker.end()
+
+    def pytest_runtest_logfinish(self) -> None:
+        """A worker's test is over; it has told before what it knows of the tests before it."""
+        for worker in list(self._workers.values()):
+            self._tell_late(worker)
+
+    @pytest.hookimpl(tryfirst=True, specname="pytest_sessionfinish")
+    def pytest_hil_await_workers(self, exitstatus: int) -> None:
+        """After Ctrl-C: what workers have still to say of tests is to be in the reports that are written now."""
+        deadline = time.monotonic() + self.FAREWELL_S
+        for worker in list(self._workers.values()):
+            if exitstatus == pytest.ExitCode.INTERRUPTED:
+                worker.done.wait(max(deadline - time.monotonic(), 0))
+            self._tell_late(worker)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
@@ -108,10 +156,17 @@ class ControllerHooks:
             self._take_over(worker)
 
     def _take_over(self, worker: _Worker) -> None:
+        self._tell_late(worker)
         self._bench.summary_of_others.merge(worker.summary)
-        for data in worker.summary.late:
+
+    def _tell_late(self, worker: _Worker) -> None:
+        for data in worker.news_of_late():
             report = self._config.hook.pytest_report_from_serializable(config=self._config, data=data)
             self._config.hook.pytest_runtest_logreport(report=report)
+        session = self._config.pluginmanager.get_plugin("session")
+        scheduling: Any = self._config.pluginmanager.get_plugin("dsession")
+        if session is not None and session.shouldfail and not getattr(scheduling, "shouldstop", True):
+            scheduling.shouldstop = session.shouldfail  # pytest counts our reports for --maxfail, xdist does not
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config) -> BoardScheduling | None:

@@ -33,3 +33,17 @@ def test_the_uart_line_on_the_analyzer_carries_what_the_console_says(
     assert [f"hil: {word}" for word in words] == [line for line in said if line[5:] in words]
     for line in said:
         assert re.search(rf"\] {re.escape(line)}\r?\n", seen), f"{line!r} is not on the wire:\n{seen}"
+
+
+def test_the_console_and_the_uart_line_on_the_analyzer_agree(
+    shell: Shell, console: Console, logic: LogicAnalyzer
+) -> None:
+    words = [secrets.token_hex(8) for _ in range(5)]
+    with logic.console("uart_tx") as seen:
+        for word in words:
+            shell.run(f"echo '<4>hil: {word}' > /dev/kmsg")
+        for view in (console, seen):
+            view.expect(words[-1] + r"\r?\n", timeout_s=5)
+    said, heard = ([line.text for line in view.lines() if line.text[-16:] in words] for view in (console, seen))
+    assert [text[-16:] for text in heard] == words
+    assert heard == said

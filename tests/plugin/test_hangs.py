@@ -81,6 +81,37 @@ def test_the_run_is_aborted_under_xdist_too(suite: Suite) -> None:
     result.assert_outcomes(failed=1)
 
 
+@pytest.mark.parametrize("workers", [(), ("-n", "1")])
+def test_what_happens_between_tests_aborts_the_run_too(suite: Suite, workers: tuple[str, ...]) -> None:
+    suite.pytester.makeconftest(
+        """
+        import pytest, time
+        @pytest.fixture(autouse=True)
+        def remember(board):
+            global BOARD
+            BOARD = board
+        def pytest_runtest_logfinish(nodeid):
+            if "BOARD" in globals() and "BLAMED" not in globals():
+                globals()["BLAMED"] = True
+                BOARD.hardware.printk("shprd.k: mem corruption?")
+                time.sleep(0.5)
+        """
+    )
+    result = suite.run(
+        """
+        import pytest
+        @pytest.mark.parametrize("number", range(5))
+        def test_it(shell, number): shell.run("true")
+        """,
+        "--hil-on-incident=abort-run",
+        *workers,
+    )
+    result.assert_outcomes(passed=1)
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["!*shepherd: mem corruption? (board sim01) (--hil-on-incident=abort-run)*"])
+    result.stdout.fnmatch_lines(["outside of any test: shepherd: mem corruption? (board sim01)"])
+
+
 def test_the_choice_may_stand_in_the_ini_file_and_a_wrong_one_is_said(suite: Suite) -> None:
     suite.pytester.makeini("[pytest]\nhil_on_incident = report")
     source = "def test_it(board): board.hardware.printk('shprd.k: mem corruption?')\n"

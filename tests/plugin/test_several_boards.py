@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -169,6 +170,61 @@ def test_what_a_fixture_of_wider_scope_does_at_its_end_is_the_last_tests_affair(
     result.assert_outcomes(passed=5, errors=1)
     result.stdout.fnmatch_lines(["*_ ERROR at teardown of test_last[[]two] _*", "kernel oops, then panic: *"])
     result.stdout.no_fnmatch_line("*outside of any test*")
+
+
+@pytest.mark.parametrize("scope", ["function", "module", "session"])
+def test_a_teardown_that_fails_leaves_nothing_to_the_next_boards_tests(suite: Suite, scope: str) -> None:
+    suite.pytester.makeconftest("def pytest_runtest_logfinish(nodeid): print('test is over')")
+    result = suite.run(
+        f"""
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def of_the_board(board):
+            print(board.name, "begins")
+            yield
+            print(board.name, "ends")
+
+        @pytest.fixture(scope="{scope}")
+        def cannot_end(board, of_the_board):
+            yield
+            if board.name == "one":
+                raise RuntimeError("no end")
+
+        def test_it(cannot_end): pass
+        """,
+        *BOTH,
+        "-s",
+        board=None,
+    )
+    result.assert_outcomes(passed=2, errors=1)
+    told = re.findall(r"((?:one|two) (?:begins|ends)|test is over)$", result.stdout.str(), re.MULTILINE)
+    assert told == ["one begins", "one ends", "test is over", "two begins", "two ends", "test is over"]
+    result.stdout.fnmatch_lines(["*_ ERROR at teardown of test_it[[]one] _*", "*RuntimeError: no end"])
+
+
+def test_two_teardowns_that_fail_are_both_said(suite: Suite) -> None:
+    result = suite.run(
+        """
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def wide(board):
+            yield
+            assert board.name == "two", "of the wide one"
+
+        @pytest.fixture
+        def narrow(wide, board):
+            yield
+            assert board.name == "two", "of the narrow one"
+
+        def test_it(narrow): pass
+        """,
+        *BOTH,
+        board=None,
+    )
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines_random(["*AssertionError: of the narrow one", "*AssertionError: of the wide one"])
 
 
 def test_a_board_that_dies_meanwhile_leaves_the_test_on_the_other_alone(suite: Suite) -> None:

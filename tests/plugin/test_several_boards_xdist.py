@@ -166,6 +166,60 @@ def test_a_worker_that_crashes_is_replaced_by_one_that_takes_its_board(suite: Su
     }
 
 
+LEFT_BEHIND = """
+import os, time
+from pathlib import Path
+
+def leave_the_lock_to_a_child():
+    if os.fork():
+        return
+    try:
+        for link in Path("/proc/self/fd").iterdir():
+            if not os.readlink(link).endswith(".lock"):
+                os.close(int(link.name))
+    finally:
+        deadline = time.monotonic() + 60
+        while not os.path.exists("replaced") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(1.5)
+        os._exit(0)
+"""
+
+
+def test_a_board_whose_lock_a_dead_worker_left_behind_is_waited_for(suite: Suite, bench: SimProcess) -> None:
+    suite.boards(BOARDS + bench_toml(bench))
+    replaced = """
+def pytest_collection_finish():
+    if os.environ.get("PYTEST_XDIST_WORKER") == "gw2":
+        open("replaced", "w").close()
+"""
+    suite.pytester.makeconftest(CONFTEST + replaced)
+    source = LEFT_BEHIND + CRASHES.replace("os._exit(3)", "leave_the_lock_to_a_child(), os.kill(os.getpid(), 9)")
+    result = suite.run(source, "--board", "one", "--board", "bench", "-n", "2", "-v", board=None)
+    result.assert_outcomes(passed=7, failed=1)
+    result.stdout.fnmatch_lines(["*worker 'gw1' crashed while running 'test_it.py::test_2[[]bench]'*"])
+    assert workers(suite)["gw2"] == ["test_3[bench]", "test_4[bench]"]
+
+
+def test_a_board_that_hangs_since_its_worker_died_fails_what_is_left_with_one_reason(
+    suite: Suite, bench: SimProcess
+) -> None:
+    suite.boards(BOARDS + bench_toml(bench))
+    hang = (
+        "__import__('pytest_shepherd_hil.sim.control').sim.control.SimControl("
+        f"{str(bench.control.path)!r}).hang(), os.kill(os.getpid(), 9)"
+    )
+    source = CRASHES.replace("os._exit(3)", hang)
+    result = suite.run(source, "--board", "one", "--board", "bench", "-n", "2", "-rA", board=None)
+    result.assert_outcomes(passed=5, failed=1, errors=2)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*worker 'gw1' crashed while running 'test_it.py::test_2[[]bench]'*"])
+    errors = sorted(line for line in result.outlines if line.startswith("ERROR "))
+    assert [line.partition(" - ")[0] for line in errors] == [f"ERROR test_it.py::test_{n}[bench]" for n in (3, 4)]
+    reasons = [line.partition(" - ")[2] for line in errors]
+    assert reasons[1] == f"{reasons[0]} (as before)"
+
+
 def test_what_a_crashed_worker_had_to_say_is_said(suite: Suite) -> None:
     result = suite.run(
         """
@@ -271,7 +325,8 @@ def test_a_run_that_is_to_end_ends_on_all_boards(suite: Suite, option: str, fail
     assert outcomes.get("passed", 0) < 40
 
 
-def test_ctrl_c_closes_all_boards(suite: Suite) -> None:
+@pytest.mark.parametrize(("number", "to_all"), [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGTERM, True)])
+def test_a_run_that_is_told_to_end_closes_all_boards(suite: Suite, number: signal.Signals, to_all: bool) -> None:
     suite.write(
         """
         import os, time
@@ -281,7 +336,7 @@ def test_ctrl_c_closes_all_boards(suite: Suite) -> None:
             with open(f"{board.name}.part", "w") as file:
                 file.write(str(board._own.pid))
             os.rename(f"{board.name}.part", f"{board.name}.pid")
-            time.sleep(60)
+            time.sleep(500)
         """
     )
     folder = suite.pytester.path
@@ -296,13 +351,18 @@ def test_ctrl_c_closes_all_boards(suite: Suite) -> None:
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGINT)
+        (os.killpg if to_all else os.kill)(process.pid, number)
         output, _ = process.communicate(timeout=40)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
     assert process.returncode == pytest.ExitCode.INTERRUPTED
+    assert "KeyboardInterrupt" in output
+    for board in ("one", "two"):
+        assert f"hil: {board}: put back " in output
+    if number == signal.SIGTERM:
+        assert "hil: SIGTERM: the workers end and put their boards back" in output
     assert "\n  test_it.py::test_guilty[one]\n" in output  # where its evidence lies
     deadline = time.monotonic() + 20
     for pid in (int(path.read_text()) for path in pids):

@@ -85,6 +85,7 @@ def test_the_board_of_the_design_loads_as_it_stands_there(tmp_path: Path) -> Non
     assert config.ssh is not None
     assert (config.ssh.host, config.ssh.port, config.ssh.user, config.ssh.sudo) == ("bbb01.local", 22, "ubuntu", True)
     assert config.console is not None
+    assert config.console.port is not None
     assert config.console.port.endswith("FT000000-if00-port0")
     assert config.console.baudrate == 115200
     assert config.logic is not None
@@ -201,11 +202,51 @@ def test_what_is_not_toml_says_where(tmp_path: Path, content: str, place: str) -
         (CONSOLE + "[boards.b.consol]\n", "board b: unknown key 'consol'; did you mean 'console'?"),
         (CONSOLE + "baud = 9600\n", "board b: unknown key 'console.baud'; did you mean 'baudrate'?"),
         (CONSOLE + "BAUDRATE = 9600\n", "board b: unknown key 'console.BAUDRATE'; did you mean 'baudrate'?"),
-        (CONSOLE + "wombat = 1\n", "board b: unknown key 'console.wombat'; valid here: port, baudrate"),
+        (CONSOLE + "wombat = 1\n", "board b: unknown key 'console.wombat'; valid here: port, logic, baudrate"),
         ("[boards.b.ssh]\nhost = 'h'\nusr = 'u'\n", "board b: unknown key 'ssh.usr'; did you mean 'user'?"),
         ("[boards.b.sim]\nfaults = 'racy'\n", "board b: unknown key 'sim.faults'; did you mean 'fault'?"),
         ("[boards.b.ssh]\nport = 22\n", "board b: key 'ssh.host' is missing"),
-        ("[boards.b.console]\nbaudrate = 9600\n", "board b: key 'console.port' is missing"),
+        (
+            "[boards.b.console]\nbaudrate = 9600\n",
+            "board b: key 'console': give 'port', a serial port, or 'logic', a channel of the logic analyzer",
+        ),
+        (
+            "[boards.b.console]\nlogic = 'D0'\n",
+            "board b: key 'console.logic': 'D0' is a channel of the logic analyzer, and there is no [boards.b.logic]",
+        ),
+        (
+            "[boards.b.console]\nlogic = 'rx'\n[boards.b.logic]\nchannels = { D0 = 't' }\n",
+            (
+                "board b: key 'console.logic': 'rx' is none of the channels in [boards.b.logic], which has D0 (t); "
+                "valid here: D0, t"
+            ),
+        ),
+        ("[boards.b.logic]\nring_s = 5\nring_mb = 5\n", "board b: key 'logic': give either 'ring_s' or 'ring_mb'"),
+        (
+            "[boards.b.logic]\nring_s = 3600\nsamplerate = '24 MHz'\n",
+            "board b: key 'logic': 'ring_s': 3600 s at 24000000 Hz are 82397 MiB; at most 16384 can be kept",
+        ),
+        (
+            "[boards.b.logic]\ndriver = 'replay'\n",
+            "board b: key 'logic': driver 'replay' needs 'file', a recording to be played",
+        ),
+        ("[boards.b.logic]\nfile = 'x.sr'\n", "board b: key 'logic': 'file' and 'loop' are for driver 'replay'"),
+        (
+            "[boards.b.logic]\ndriver = 'replay'\nfile = 'x.sr'\nsamplerate = 1000\n",
+            "board b: key 'logic': a replayed file has its own samplerate: remove 'samplerate'",
+        ),
+        (
+            "[boards.b.logic]\ndriver = 'probe'\n",
+            "board b: key 'logic': driver 'probe' needs 'conn', the path of its socket",
+        ),
+        (
+            "[boards.b.logic]\ndriver = 'sim'\n",
+            "board b: key 'logic.driver': 'sim' is the probe of a board with [boards.b.sim]",
+        ),
+        (
+            "[boards.b.sim]\n[boards.b.logic]\ndriver = 'demo'\n",
+            "board b: key 'logic.driver': 'demo': this board brings its own probe, driver 'sim'",
+        ),
         ("[boards.b]\nssh = 'h'\n", "board b: key 'ssh': must be a table, not a string"),
         ("[boards.b]\nconsole = 2024-11-22\n", "board b: key 'console': must be a table, not date"),
         ("[boards.b.logic]\nchannels = ['D0']\n", "board b: key 'logic.channels': must be a table, not an array"),

@@ -101,7 +101,7 @@ def test_a_test_that_writes_nothing_has_no_folder(tmp_path: Path) -> None:
 def test_every_file_of_a_failed_test_is_there_and_nothing_else(tmp_path: Path) -> None:
     run = EvidenceRun(tmp_path, "b")
     folder = write(run, capture=capture_of(b"\x01\x00" * 50))
-    names = {"console.txt", "incident.txt", "incident.json", "shell.txt", "capture.sr"}
+    names = {"console.txt", "incident.txt", "incident.json", "shell.txt", "capture.sr", "capture.svg"}
     assert {file.name for file in folder.iterdir()} == names
     assert run.problems == []
 
@@ -242,7 +242,7 @@ def test_a_test_whose_folder_cannot_be_made_is_noted_for_every_file(tmp_path: Pa
     run.for_test(TEST).folder.write_text("in the way")
     folder = write(run, capture=capture_of(b"\x00" * 8))
     assert folder.read_text() == "in the way"
-    names = ["console.txt", "incident.txt", "incident.json", "shell.txt", "capture.sr"]
+    names = ["capture.sr", "console.txt", "incident.txt", "incident.json", "shell.txt"]
     assert len(run.problems) == 5
     for name, problem in zip(names, run.problems, strict=True):
         assert re.match(rf"could not write {re.escape(str(folder / name))}: (File exists|Not a directory)$", problem)

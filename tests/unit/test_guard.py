@@ -218,7 +218,7 @@ def test_what_does_not_fail_does_not_stop(severity: Severity) -> None:
     record.guard.on_incident(incident(1, severity=severity))
     assert record.stopped == []
     assert record.titles(window) == []
-    assert record.guard.judge(window) == []
+    assert record.guard.unexpected(window) == []
     assert [found.id for found in record.guard.incidents(window)] == [1]
     assert [found.id for found in record.guard.warnings()] == ([1] if severity is Severity.WARN else [])
 
@@ -268,7 +268,7 @@ def test_an_incident_that_is_judged_late_is_still_the_earlier_tests() -> None:
     assert record.stopped == []
     assert (record.titles(first), record.titles(second)) == (["oops 1"], [])
     assert [found.id for found in record.guard.strays()] == [1], "no verdict has named it yet"
-    record.guard.judge(first)
+    record.guard.named(first, record.guard.unexpected(first))
     assert record.guard.strays() == []
 
 
@@ -295,6 +295,49 @@ def test_a_board_is_harmed_by_the_newest_failure_until_it_is_healed() -> None:
     assert record.guard.harm is None
     record.guard.on_incident(incident(3))
     assert record.guard.harm is not None
+
+
+def test_what_a_harmed_board_says_until_its_restart_only_adds_to_the_test_that_failed() -> None:
+    record = Record()
+    window = record.guard.begin("guilty", [])
+    record.guard.on_incident(incident(1))
+    record.guard.named(window, record.guard.unexpected(window))
+    record.lines(3)
+    record.guard.end(window)
+    record.lines(1)
+    record.guard.on_incident(incident(2, line=3))
+    record.lines(1)
+    record.guard.healed()
+    record.guard.on_incident(incident(3, line=4))  # judged after the restart, said before it
+    record.lines(1)
+    record.guard.on_incident(incident(4, line=5))
+    assert [one.id for one in record.guard.incidents(window)] == [1, 2, 3]
+    assert (window.over_line, window.end_line) == (3, 5)
+    assert record.guard.late() == []
+    assert [one.id for one in record.guard.strays()] == [4]
+
+
+def test_what_a_board_says_after_an_expected_death_is_one_incident_too_many() -> None:
+    record = Record()
+    window = record.guard.begin("t", [Expectation("panic")])
+    record.guard.on_incident(incident(1, fatal=True))
+    record.lines(3)
+    record.guard.end(window)
+    record.guard.on_incident(incident(2, line=3))
+    assert [(late.test, [one.id for one in found]) for late, found in record.guard.late()] == [("t", [2])]
+
+
+def test_a_later_test_bears_nothing_of_what_harmed_the_board_before() -> None:
+    record = Record()
+    guilty = record.guard.begin("guilty", [])
+    record.guard.on_incident(incident(1))
+    record.guard.end(guilty)
+    record.lines(2)
+    innocent = record.guard.begin("innocent", [])
+    record.lines(2)
+    record.guard.end(innocent)
+    record.guard.on_incident(incident(2, line=4))
+    assert [one.id for one in record.guard.nobodys()] == [2]
 
 
 def test_a_log_of_another_boot_harms_nobody_also_where_it_ends_during_a_restart() -> None:
@@ -338,10 +381,13 @@ def test_a_verdict_names_each_incident_once() -> None:
     window = record.guard.begin("t", [])
     record.guard.on_incident(incident(2, line=5))
     record.guard.on_incident(incident(1, line=1))
-    assert [found.id for found in record.guard.judge(window)] == [1, 2]
-    assert record.guard.judge(window) == []
+    found = record.guard.unexpected(window)
+    assert [one.id for one in found] == [1, 2]
+    assert record.guard.unexpected(window) == found, "no verdict has named them yet"
+    record.guard.named(window, found)
+    assert record.guard.unexpected(window) == []
     record.guard.on_incident(incident(3, line=7))
-    assert [found.id for found in record.guard.judge(window)] == [3]
+    assert [one.id for one in record.guard.unexpected(window)] == [3]
     assert [found.id for found in record.guard.incidents(window)] == [1, 2, 3]
 
 

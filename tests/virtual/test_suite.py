@@ -35,7 +35,7 @@ def the_incident(suite: Suite, test: str) -> dict[str, Any]:
 
 def test_healthy_board_passes_the_whole_board_suite(board_suite: Suite) -> None:
     result = board_suite.again(board="qemu01", timeout_s=RUN_S)
-    result.assert_outcomes(passed=9)
+    result.assert_outcomes(passed=10)
     result.stdout.no_fnmatch_line("*back after*")
 
 

@@ -70,8 +70,9 @@ def holding(boards: Path, board: str, *, log: Path | None = None) -> Iterator[su
     code = (
         "import sys; from pathlib import Path; from pytest_shepherd_hil.boards import load_boards; "
         "from pytest_shepherd_hil.lock import BoardLock; "
-        "lock = BoardLock(load_boards(Path(sys.argv[1])).board(sys.argv[2])); lock.acquire(); "
-        "log = open(sys.argv[3], 'ab', buffering=0) if len(sys.argv) > 3 else None; print('held', flush=True)\n"
+        "path = Path(sys.argv[3]) if len(sys.argv) > 3 else None; "
+        "lock = BoardLock(load_boards(Path(sys.argv[1])).board(sys.argv[2]), console_log=path); lock.acquire(); "
+        "log = path.open('ab', buffering=0) if path else None; print('held', flush=True)\n"
         "for line in sys.stdin.buffer: log.write(line); print('written', flush=True)\n"
     )
     arguments = [str(boards), board, *([str(log)] if log is not None else [])]

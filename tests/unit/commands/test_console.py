@@ -226,7 +226,8 @@ def test_the_log_of_a_real_run_is_found(tmp_path: Path) -> None:
 def test_a_run_whose_log_cannot_be_found_is_told_so(boards: Path) -> None:
     with holding(boards, "bench") as process, Script("bench", "--boards", str(boards)) as script:
         said = script.wait_for(b"waiting until it lets go of the board", stderr=True).decode()
-        assert f"its console log cannot be found: process {process.pid} writes no console log" in said
+        assert f"(pid {process.pid}, since " in said
+        assert "read-only, and whoever has it has noted no console log" in said
 
 
 def test_only_the_end_of_a_long_log_is_shown_from_the_beginning_of_a_line(boards: Path, tmp_path: Path) -> None:

@@ -6,17 +6,20 @@ import os
 import pty
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from pytest_shepherd_hil import cli
 from pytest_shepherd_hil.boards import load_boards
+from pytest_shepherd_hil.console.log import ConsoleLog
 from pytest_shepherd_hil.doctor import analyzer, examination, host, target
 from pytest_shepherd_hil.doctor.bench import Bench
 from pytest_shepherd_hil.doctor.finding import Finding, Mark, ok
-from pytest_shepherd_hil.doctor.uart import looks_like_text
+from pytest_shepherd_hil.doctor.uart import check_console, looks_like_text
 from tests.requirements import require
 from tests.unit.commands.bench import WAIT_S, ScriptedBoard
 
@@ -158,6 +161,17 @@ def test_garbage_is_told_from_text() -> None:
     assert looks_like_text(b"\r\nDebian GNU/Linux 10 sim ttyS0\r\n\r\nsim login: ")
     assert not looks_like_text(bytes(range(0x80, 0x100)))
     assert not looks_like_text(b"\xf8\x00\x80\xf8x\x00\x80\x80")
+
+
+def test_what_came_instead_of_the_kernels_line_is_shown_as_it_came() -> None:
+    log = ConsoleLog()
+
+    def nonce(_: float) -> None:
+        log.append(b"Hit any key\r\nU-Boot> ", 1)  # no newline after a prompt
+
+    wire = SimpleNamespace(log=log, lost=None, config=SimpleNamespace(port="/dev/ttyUSB0"), nonce=nonce)
+    found = check_console(cast("Bench", SimpleNamespace(ssh=1, wire=wire, loud=nullcontext, heard=None)))
+    assert found.says.endswith(", but something else did: U-Boot>")
 
 
 def test_what_a_board_says_is_shown_and_not_obeyed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_shepherd_hil.cli import main
 from pytest_shepherd_hil.kernel.kinds import KINDS
-from pytest_shepherd_hil.kernel.rules import load_rules
+from pytest_shepherd_hil.kernel.rules import KEYS, load_rules, read_rule
 
 BOARD = '[boards.b.console]\nport = "/dev/ttyS0"\n'
 OWN = """
@@ -32,7 +32,7 @@ def test_every_packaged_rule_is_listed_with_kind_severity_and_example(capsys: py
     listed = capsys.readouterr().out.splitlines()
     for rule in load_rules():
         at = listed.index(f"{rule.id}  ({rule.kind}, {rule.severity})")
-        block = listed[at : at + 8]
+        block = listed[at : at + 12]
         assert any(line.startswith("  pattern  ") for line in block)
         assert any(line.startswith("  example  ") and line[11:60] == rule.example[:49] for line in block)
 
@@ -43,6 +43,26 @@ def test_json_has_one_rule_on_a_line_in_the_order_of_trying(capsys: pytest.Captu
     assert [(rule["id"], rule["pattern"], rule["example"]) for rule in listed] == [
         (rule.id, rule.pattern.pattern, rule.example) for rule in load_rules()
     ]
+
+
+def test_json_has_every_key_of_a_rule_under_the_name_that_a_file_of_rules_has(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["rules", "--format", "json"]) == 0
+    for row, rule in zip(map(json.loads, capsys.readouterr().out.splitlines()), load_rules(), strict=True):
+        assert set(row) == {"id", *KEYS}
+        rule_id = row.pop("id")
+        assert read_rule("printed", rule_id, {key: value for key, value in row.items() if value}) == rule
+
+
+def test_text_tells_when_a_rule_is_part_of_another_incident(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rules"]) == 0
+    listed = capsys.readouterr().out
+    assert "  follows  pru-timeout, shepherd-timestamp within 2 s: then it is part of that incident\n" in listed
+    assert "then it is part of that incident and adds 'PRU{pru} not booted'\n" in listed
+    assert "  same as  hard-lockup, workqueue-lockup, hung-task, rcu-stall within 60 s: once more" in listed
+    assert "  lasts    reported again while it lasts" in listed
+    assert "  remains  of a report whose first lines are lost" in listed
 
 
 def test_rules_of_all_boards_of_one_board_and_of_a_file_come_in_layers(

@@ -25,15 +25,28 @@ if TYPE_CHECKING:
     from tests.unit.commands.scan_process import Result
 
 
+JOURNALCTL = "journalctl -k -o short-monotonic --file 'a b.log' | shepherd-hil scan -"
+MAKEDUMPFILE = (
+    "for the dump of a kernel: makedumpfile --dump-dmesg 'a b.log' dmesg.txt, then: shepherd-hil scan dmesg.txt"
+)
+
+
 @pytest.mark.parametrize(
     ("packed", "advice"),
     [
-        (lzma.compress(OOPS_6_1.encode()), "it is compressed; use: xz -dc 'a b.log' | shepherd-hil scan -"),
-        (bz2.compress(OOPS_6_1.encode()), "it is compressed; use: bzip2 -dc 'a b.log' | shepherd-hil scan -"),
         (b"\x28\xb5\x2f\xfd\x24\x00", "it is compressed; use: zstd -dc 'a b.log' | shepherd-hil scan -"),
+        (b"PK\x03\x04\x14\x00", "it is compressed; use: unzip -p 'a b.log' | shepherd-hil scan -"),
+        (
+            b"LPKSHHRH\x01\x00\x00\x00" + OOPS_6_1.encode(),
+            f"it is a journal of systemd, no text; use {JOURNALCTL}",
+        ),
+        (
+            b"\x7fELF\x01\x01\x01\x00",
+            f"it is an ELF file (a dump of memory, a module or a program), no text; use {MAKEDUMPFILE}",
+        ),
         (OOPS_6_1.encode("utf-16"), "it is UTF-16 text; use: iconv -f UTF-16 -t UTF-8 'a b.log' | shepherd-hil scan -"),
     ],
-    ids=["xz", "bzip2", "zstd", "utf-16"],
+    ids=["zstd", "zip", "journal", "ELF", "utf-16"],
 )
 def test_a_log_that_cannot_be_seen_into_is_not_clean(
     scan: Callable[..., Result], tmp_path: Path, packed: bytes, advice: str
@@ -41,6 +54,46 @@ def test_a_log_that_cannot_be_seen_into_is_not_clean(
     (tmp_path / "a b.log").write_bytes(packed)
     result = scan("a b.log")
     assert (result.status, result.err) == (2, f"error: cannot read a b.log: {advice}\n")
+
+
+@pytest.mark.parametrize(
+    ("pack", "sort"),
+    [(gzip.compress, "gzip"), (bz2.compress, "bzip2"), (lzma.compress, "xz")],
+    ids=["gzip", "bzip2", "xz"],
+)
+def test_packed_logs_are_read_to_their_end_and_damaged_ones_as_far_as_they_go(
+    scan: Callable[..., Result], tmp_path: Path, pack: Callable[[bytes], bytes], sort: str
+) -> None:
+    healthy = b"".join(b"[%12.6f] usb 1-1: number %d\n" % (i / 1000, i) for i in range(50_000))
+    packed = pack(healthy) + pack(OOPS_6_1.encode())
+    (tmp_path / "a.log").write_bytes(packed)
+    (tmp_path / "cut.log").write_bytes(packed + pack(os.urandom(300_000))[:-2000])
+    for result in (scan("a.log", "--format", "json"), scan("-", "--format", "json", stdin=packed)):
+        assert (result.status, result.err, [each["first_line"] for each in result.incidents]) == (1, "", [50_001])
+    cut = scan("cut.log", "--format", "json")
+    assert (cut.status, [each["first_line"] for each in cut.incidents]) == (2, [50_001])
+    assert cut.err == f"error: cannot read all of cut.log: it is damaged {sort} (its end is missing)\n"
+    (tmp_path / "noise.log").write_bytes(packed[:64] + os.urandom(5_000))
+    assert scan("noise.log").err.startswith(f"error: cannot read all of noise.log: it is damaged {sort} (")
+
+
+def test_a_journal_as_text_is_judged_as_the_console(scan: Callable[..., Result], tmp_path: Path) -> None:
+    (tmp_path / "console.log").write_text(OOPS_6_1)
+    journal = re.sub(r"(?m)^(\[.{12}\]) ", r"\1 beaglebone kernel: ", OOPS_6_1)
+    (tmp_path / "journal.log").write_text("[   60.000000] beaglebone systemd[1]: Started it.\n" + journal)
+    (expected,) = scan("console.log", "--format", "json").incidents
+    (incident,) = scan("journal.log", "--format", "json").incidents
+    moved = {"file": "console.log", "first_line": 1, "last_line": expected["last_line"]}
+    assert incident | moved == expected
+    assert incident["first_line"] == 2
+
+
+@pytest.mark.parametrize("start", [b"\x00\x00\x00", b"\x1b[2J\x1b[H", b"\xff\xfe\x80PK\x03\x04\n", b"BZh \n", b"7z\n"])
+def test_garbage_before_the_first_line_makes_no_log_unreadable(
+    scan: Callable[..., Result], tmp_path: Path, start: bytes
+) -> None:
+    (tmp_path / "a.log").write_bytes(start + OOPS_6_1.encode())
+    assert scan("a.log").status == 1
 
 
 def test_noise_before_the_first_line_is_no_utf_16(scan: Callable[..., Result], tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ def through(prefix: str, lines: list[str]) -> str:
 @pytest.mark.parametrize(("lines", "function"), [(SAID, "pru0_comm_receive_msg"), (WARNED, "pru_rproc_stop")])
 def test_each_channel_gives_the_same_crash(prefix: str, lines: list[str], function: str) -> None:
     text = through(prefix, lines)
+    assert [one.lines for one in judge(text)] == [one.lines for one in scan_bytes(text.encode())]
     for incident, *others in (judge(text), scan_bytes(text.encode())):
         assert others == []
         assert incident.function == function

@@ -111,7 +111,7 @@ def test_the_user_is_told_in_plain_words_what_the_log_means() -> None:
     assert "modprobe was at that moment in mem_interface_exit <- shepherd_drv_remove" in unloading
     assert "the timer callback was still armed when what it reads was torn down: stop it" in armed
     assert armed.endswith("before freeing what it reads.")
-    assert "0x1c1 is below 4096: a NULL base pointer plus the field offset 0x1c1" in null
+    assert "0x1c1 is below 4096, as with a NULL base pointer plus the field offset 0x1c1" in null
     assert "in interrupt" in gone
     assert gone.endswith("the board is gone until it reboots.")
 
@@ -132,7 +132,7 @@ def test_no_unload_no_such_hint() -> None:
 
 def test_a_cma_failure_says_how_much_was_asked_for() -> None:
     first, second = [incident for incident in judge(seed("cma-and-pru")) if incident.kind == "cma-alloc-failure"]
-    assert "3811 pages of 4 KiB in one piece (14.9 MiB) were asked for" in first.hints[0]
+    assert "3811 pages in one piece (14.9 MiB at 4 KiB a page) had been asked for" in first.hints[0]
     assert "a leak that grows with each reload" in first.hints[-1]
     assert second.hints[-1].startswith("It is number 2 since the board booted.")
     assert len(cma_hints(None, None, 1)) == 1

@@ -109,7 +109,8 @@ def test_the_second_log_holds_one_pru_timeout_and_twice_the_same_cma_failure() -
     assert timeout.consequences == ("shprd.k: forwards timestamp-jump detected (sync-loop, 300 ms)",)
     for incident in (first, second):
         assert incident.kind == "cma-alloc-failure"
-        assert incident.title == "CMA allocation failed: 3811 pages (14.9 MiB), error -16 -> PRU0 not booted"
+        size = "3811 pages (14.9 MiB at 4 KiB a page)"
+        assert incident.title == f"CMA allocation failed: {size}, error -16 -> PRU0 not booted"
         assert incident.consequences == (
             "pru-rproc 4a334000.pru: failed to allocate dma memory: len 0xee2800",
             "remoteproc remoteproc1: Failed to process resources: -12",
@@ -221,12 +222,12 @@ def test_a_kernel_bug_and_its_oops_are_one() -> None:
         (
             "cma: cma_alloc: reserved: alloc failed, req-size: 256 pages, ret: -12",
             "cma-alloc-failure",
-            "CMA allocation failed: 256 pages (1.0 MiB), error -12",
+            "CMA allocation failed: 256 pages (1.0 MiB at 4 KiB a page), error -12",
         ),
         (
             "cma: __cma_alloc: reserved: alloc failed, req-size: 1 pages, ret: -16",
             "cma-alloc-failure",
-            "CMA allocation failed: 1 pages (0.0 MiB), error -16",
+            "CMA allocation failed: 1 pages (4 KiB at 4 KiB a page), error -16",
         ),
         (
             "remoteproc remoteproc1: dma_alloc_coherent err: 15607808",
