@@ -195,7 +195,7 @@ class Detector:
         if beginning in MARKED and MARK.match(message):
             return False
         if self._preamble:
-            self._preamble.clear()
+            return False
         timeline.newest = time_s
         return True
 
@@ -343,10 +343,12 @@ class Detector:
             self._report = self._last
             return found
         if hit is None:
-            if not PREAMBLE.match(line.message):
-                self._preamble.clear()
-            elif len(self._preamble) < _MAX_PREAMBLE:
+            # What a warning has to say stands between the mark and its first line.
+            cut = bool(self._preamble) and CUT.match(self._preamble[0].message) is not None
+            if (cut or PREAMBLE.match(line.message)) and len(self._preamble) < _MAX_PREAMBLE:
                 self._preamble.append(line)
+            else:
+                self._preamble.clear()
             if ASKED_FOR.match(line.message):
                 self._asked_for = line
             if REQUEST.match(line.message):

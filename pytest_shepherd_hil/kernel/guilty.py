@@ -32,7 +32,7 @@ _INTERRUPT_ENTRY = re.compile(
 # All ways into one system call are one: of the architecture, of the compatible one, of the compiler's wrapper.
 _WRAPPED_CALL = re.compile(
     r"(?:__(?:x64|ia32|x32|arm64|riscv|s390x?|powerpc)_(?=(?:compat_)?sys_)|__(?:se|do)_(?:compat_)?sys_|"
-    r"(?:compat_)?(?:SyS|SYSC|C_SYSC)_|(?:compat_|k)?sys_|_{2,4}sys_)(?P<name>\w+)"
+    r"(?:compat_)?(?:SyS|SYSC|C_SYSC)_|(?:compat_|k)?sys_(?!imageblit|fillrect|copyarea|off_)|_{2,4}sys_)(?P<name>\w+)"
 )
 _CROSS_CALL = re.compile(r"smp_call_function\w*")
 # All flavours of waiting for a grace period are one bug, whatever the kernel's version calls them.
@@ -147,7 +147,7 @@ def _fallback(frames: Sequence[Frame], pc: Frame | None) -> Frame | None:
 
 
 def _names_somebody(frame: Frame, pc: Frame | None) -> bool:
-    return frame.offset != 0 or frame is pc
+    return frame.offset != 0 or frame is pc or (pc is not None and (frame.function, pc.offset) == (pc.function, 0))
 
 
 def _of_stall(frames: list[Frame], crash: Crash) -> Frame | None:

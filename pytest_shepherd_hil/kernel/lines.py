@@ -13,6 +13,7 @@ __all__ = [
     "may_embed",
     "parse_line",
     "split_embedded",
+    "undecorated",
 ]
 
 MAX_LINE_BYTES = 64 * 1024
@@ -22,9 +23,14 @@ _QUOTE_CHARS = 512
 """How far before a kernel time it matters what somebody typed."""
 
 _TIME = r"(?P<time>\d{1,9}\.\d{6})"
-_CALLER = r"(?:\[ {0,8}(?P<caller>[TC] {0,8}\d{1,8})\])?"
+# Android's kernels show the cpu alone, or beside the thread.
+_CALLER = r"(?:\[ {0,8}(?P<caller>[TC] {0,8}\d{1,8})(?:@C?\d{1,2})?\]|\[ {0,3}\d{1,2}\](?= ))?"
 # The opening bracket may have been lost. printk writes six decimals; people who shorten a log write fewer.
-_PREFIX = re.compile(r"(?:<(?P<level>\d{1,3})>)?\[? {0,8}(?P<time>\d{1,9}\.\d{1,9})\]" + _CALLER + " ?")
+_PREFIX = re.compile(
+    r"(?:<(?P<level>\d{1,3})>)?\[? {0,8}(?P<time>\d{1,9}\.\d{1,9})"
+    # What vendors put into the brackets: the cpu, or the time of day.
+    r"(?:@\d{1,2}| / \d\d-\d\d [\d:.]{8,15})?\]" + _CALLER + " ?"
+)
 match_prefix = _PREFIX.match
 """The prefix of a clean line, as the console mostly shows it: groups ``level``, ``time`` and ``caller``; else None."""
 _LEVEL = re.compile(r"<(?P<level>\d{1,3})>")
@@ -32,24 +38,46 @@ _LEVEL = re.compile(r"<(?P<level>\d{1,3})>")
 _DAMAGED = re.compile(r"\[(?=[^\]]{12,14}\])[ \d.]{0,14}[^\] \d.][ \d.]{0,14}\]" + _CALLER + " ?")
 _EMBEDDED = re.compile(r"(?:<(?P<level>\d{1,3})>)?\[ {0,8}" + _TIME + r"\]" + _CALLER + " ?")
 _LOGIN = re.compile(r".{0,200}login: \[ {0,8}(?P<time>\d{1,9}\.\d{1,9})\]" + _CALLER + " ?")
+_DAY = r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{1,9})?"
+_ISO = r"\d{4}-\d\d-\d\d[T ][\d:.,+Z-]{8,32}"
+# journalctl's forms with a host, syslog's old and new (RFC 5424), metalog's.
 _SYSLOG = re.compile(
-    r"(?:<\d{1,3}>)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d[T ][\d:.,+Z-]{8,32})"
-    r"(?: \S{1,255}){0,2} (?:kernel|klogd): "
+    rf"(?:<\d{{1,3}}>)?(?:{_DAY}|(?:[A-Z][a-z]{{2}} )?{_ISO}|\d{{9,10}}\.\d{{6}})"
+    r"(?:(?: \S{1,255}){0,2} (?:kernel|klogd): | \[kernel\] )"
+    rf"|<\d{{1,3}}>1 {_ISO} \S{{1,255}} kernel - - (?:-|\[[^\]]{{1,200}}\]) "
 )
+# ``journalctl -o short-monotonic``: behind the kernel's time.
+_HOST = re.compile(r"[A-Za-z0-9][\w.-]{0,63} kernel: ")
 # What other programs put before the kernel's words: loggers of a serial line and LAVA the time of the host, dmesg its
-# own forms of the time (-T, -H, -d) and level (-x).
+# own forms of the time (-T, -H, -d), level (-x) and record (-J), Android's logcat.
 _STAMP = re.compile(
     r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[\d.,:+Z-]{0,20}\]? |\[\d\d:\d\d:\d\d[\d.,]{0,10}\] |"
-    r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\] |\[ {0,6}\+\d{1,6}\.\d{6}\] |"
+    r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{1,9})? \d{4}\] |\[ {0,6}\+\d{1,6}\.\d{6}\] |"
+    r"\[[A-Z][a-z]{2}[ \d]\d \d\d:\d\d\] |\[\d{1,7}\.\d{6} \d{1,7}\.\d{6}\] |"
     r"\[ {0,8}\d{1,9}\.\d{6} <[ \d.]{1,16}>\] |kern {0,4}:\w{3,6} {0,3}: (?=\[)|"
+    rf"{_DAY} (?!\S{{1,255}} [^\s:\[]{{1,64}}\[\d{{1,10}}\]: )|\d\d:\d\d:\d\d(?:[.,]\d{{1,9}})? {{1,2}}|"
+    r" {0,16}\"msg\": {1,4}\"|"
+    r"(?:\d{4}-)?\d\d-\d\d \d\d:\d\d:\d\d\.\d{3,6} {1,6}(?:root {1,6})?0 {1,6}0 [VDIWEF] (?:(?i:kernel))? {0,10}: |"
     r"- \{\"dt\": \"[^\"]{10,40}\", \"lvl\": \"target\", \"msg\": \""
 )
-_VENDOR_FIRSTS = frozenset(" [(")
-_STAMPED = frozenset("[-k0123456789")
+# ``journalctl -o json``, of the kernel's messages.
+_JOURNAL = re.compile(r'"MESSAGE":"((?:[^"\\]|\\.){0,2000})"')
+_VENDOR_FIRSTS = frozenset(" [(-.<c")
+_STAMPED = frozenset("[-k0123456789 JFMASOND")
 _PROSE = re.compile(r"(?:WARNING|INFO|BUG):(?: \w{1,16})?$")
 """What loggers of programs write after the time, too."""
 # What vendors put after the kernel's time: cpu, pid and name of the process.
-_VENDOR = re.compile(r" ?\[\d{1,2}: {0,16}[^\]]{1,32}: {0,8}\d{1,8}\] ?|\(\d{1,2}\)\[\d{1,8}:[^\]]{1,32}\]")
+_VENDOR = re.compile(
+    r" ?\[\d{1,2}: {0,16}[^\]]{1,32}: {0,8}\d{1,8}\] ?| ?(?:<\d>)?[.-]?\(\d{1,2}\)\[\d{1,8}:[^\]]{1,32}\] ?|"
+    r"\(CPU:\d{1,2}-pid:\d{1,8}:[^)]{1,32}\) |c\d{1,2} (?: {0,6}\d{1,8} )?"
+)
+# The same, a host, and a cpu beside the caller, in a text of many lines.
+_DECORATED = re.compile(
+    r"^(\[ {0,8}\d{1,9}\.\d{6})(?:[^\]\n]{0,40}\](?:\[[^\]\n]{1,16}\](?= ))? ?"
+    rf"(?:{_VENDOR.pattern}|{_HOST.pattern})"
+    r"|\]\[ {0,8}(?:[TC] {0,8}\d{1,8}@C?)?\d{1,2}\] ?)",
+    re.MULTILINE,
+)
 # A record of /dev/kmsg: priority, sequence number, microseconds since boot, flags.
 _KMSG = re.compile(r"(?P<priority>\d{1,4}),\d{1,20},(?P<us>\d{1,18}),[^;\s]{1,64};")
 
@@ -94,6 +122,8 @@ def parse_line(raw: bytes, number: int) -> Line:
         start = match.end()
         if body[start : start + 1] in _VENDOR_FIRSTS and (vendor := _VENDOR.match(body, start)):
             start = vendor.end()
+        elif body.find(" kernel: ", start, start + 72) > 0 and (host := _HOST.match(body, start)):
+            start = host.end()
         return Line(
             number,
             text,
@@ -106,6 +136,8 @@ def parse_line(raw: bytes, number: int) -> Line:
         body = body[match.end() :]
         if match := _PREFIX.match(body):
             return _line(number, text, body, match)
+        if match := _LEVEL.match(body):
+            return Line(number, text, body[match.end() :].rstrip(), None, None, int(match["level"]) & 7)
         return Line(number, text, body.rstrip())
     if match := _KMSG.match(body):
         message, time_s = body[match.end() :].rstrip(), int(match["us"]) / 1e6
@@ -117,7 +149,13 @@ def parse_line(raw: bytes, number: int) -> Line:
         if match := _DAMAGED.match(body):
             return Line(number, text, body[match.end() :].rstrip(), None, match["caller"])
     if body[:1] in _STAMPED and (match := _STAMP.match(body)) and not _PROSE.match(body, match.end()):
-        return parse_line(body[match.end() :].removesuffix('"}').encode(), number)._replace(text=text)
+        message = body[match.end() :].removesuffix('"}')
+        if match[0].endswith('"'):
+            message = message.removesuffix('"')
+        return parse_line(message.encode(), number)._replace(text=text)
+    if body[:1] == "{" and '"_TRANSPORT":"kernel"' in body and (match := _JOURNAL.search(body)):
+        message = match[1].replace('\\"', '"').replace("\\t", "\t")
+        return Line(number, text, message.rstrip())
     if match := _LEVEL.match(body):
         return Line(number, text, body[match.end() :].rstrip(), None, None, int(match["level"]) & 7)
     return Line(number, text, body.lstrip("\ufffd").rstrip())
@@ -183,6 +221,16 @@ def split_prefix(text: str) -> tuple[float | None, str]:
     if text[start : start + 1] in _VENDOR_FIRSTS and (vendor := _VENDOR.match(text, start)):
         start = vendor.end()
     return float(match[2]), text[start:].rstrip()
+
+
+def undecorated(text: str) -> str:
+    """Many lines without what vendors and journalctl put between the kernel's time and its words.
+
+    It is enough to look at the first line: one kernel says it in all.
+    """
+    if " kernel: " in text or _DECORATED.match(text):
+        return _DECORATED.sub(r"\1] ", text)
+    return text
 
 
 class LineSplitter:

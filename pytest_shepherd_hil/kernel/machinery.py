@@ -15,6 +15,7 @@ __all__ = ["is_beside", "is_machinery", "plain_name"]
 # kernel/panic.c, lib/bug.c, lib/dump_stack.c, kernel/printk, stack walks: they say what has happened.
 _REPORTING: Final = r"""
 *dump_(?:stack|backtrace|trace|header|page|tasks|task|cpu)* *show_(?:stack|regs|trace|task)* unwind_backtrace*
+(?:blocking|raw|srcu)_notifier_call_chain*
 (?:arch_)?stack_(?:walk|trace)* walk_stackframe save_(?:stack|trace)* return_address bust_spinlocks *panic panic_*
 *panic_(?:on|begin|unhandled|handler)* check_panic_on_warn report_(?:bug|ubsan|usercopy)* __report_bug fixup_bug*
 generic_bug* *handle_bug* __?warn* warn_* slowpath_* oops_* die die_* __die* *notify_die notifier_call_chain
@@ -60,6 +61,7 @@ _CHECKS: Final = r"""
 *k[acm]san* *kmsan* _+(?:hw|k)?[amt]san_* *ubsan* *sanitizer* kfence_* __kfence_* *kmemleak* *kcov_* val_to_string*
 handle_(?:overflow|missaligned|misaligned|object_size|load|null_ptr|negate)* end_report start_report describe_*
 address_is_on_* *depot_* set_(?:alloc|free)_info memory_is_* bytes_is_* find_*poison* assert_race qlink_* quarantine_*
+poison_slab_object
 *(?:read|write)_once*nocheck read_word_at_a_time write_comp_data check_kcov_mode __chk_* __stack_chk_fail *fortify_*
 check_(?:memory_region|heap_object|object|bytes_and_report|slab|page_span|stack_object|bogus_address|copy_size|flags)*
 __check_(?:heap_object|object_size|mem_type) usercopy_* trailing_* on_freelist init_object object_err check_poison_obj
@@ -95,7 +97,8 @@ _WAITING: Final = r"""
 __switch_to* _{0,3}preempt_schedule* __schedule* schedule schedule_(?:timeout|preempt|hrtimeout|idle|user|rtlock)*
 io_schedule* context_switch msleep* usleep_* ssleep fsleep do_nanosleep hrtimer_nanosleep _?do_sleep* __sched_*
 *wait_for_common* *wait_for_completion* wait_on_(?:page|bit|buffer|folio|inode)* __wait_on_* __wait_rcu_gp *bit_wait*
-out_of_line_wait* *folio_wait_* do_wait_for_* __wait_event* do_wait_intr* _{0,2}wake_up* complete
+out_of_line_wait* sync_buffer sleep_on_(?:buffer|page|shadow_bh)* sync_page*
+*folio_wait_* do_wait_for_* __wait_event* do_wait_intr* _{0,2}wake_up* complete
 complete_(?:all|with_flags) swake_up* finish_wait finish_swait autoremove_* default_wake_function prepare_to_s?wait*
 init_wait_entry woken_wake_function wait_woken ___wait_* __wait_for_* (?:__)?(?:prepare_to|finish)_swait*
 schedule_timeout_\w+ (?:__)?raise_softirq* wakeup_softirqd
@@ -115,7 +118,8 @@ _MEMORY: Final = r"""
 *mem(?:set|cpy|move|cmp|chr|scan|zero_explicit)* memchr_inv bcmp *strn?len* *str(?:n|l|s)?(?:cmp|cpy|cat)*
 strnlen_user _{0,2}str(?:n?r?chr|n?casecmp|n?str|pbrk|c?spn|sep|im|reverse)* strscpy* *str(?:n)?dup_user*
 *mem(?:dup|dup_user)* *copy_(?:to|from|in)_(?:user|kernel)* _?copy_page* _?copy_(?:to|from)_iter*
-probe_kernel_(?:read|write)* copy_struct_from_user check_zeroed_user fault_in_*
+probe_kernel_(?:read|write)* fallback_scalar_usercopy* __copy_user copy_struct_from_user check_zeroed_user
+fault_in_*
 (?:copy|clear)_(?:user_)?(?:high|huge_)page* (?:kvm)?alloc_percpu* __?copy_(?:to|from)_iter* copyin copyout
 copy_(?:user|mc)_* copy_(?:to|from)_(?:user|iter|kernel|bpfptr|sockptr|nofault|pages?)(?:_\w+)?
 _{0,2}(?:get|put)_user(?:_*\d|_nocheck*|_asm*|_size|_bad|_fn|_nofault)? clear_user* rep_* csum_* __csum_* do_csum

@@ -103,6 +103,8 @@ class Reading:
 
     def _counting(self, kind: str) -> Trace:
         traces = [trace for trace in self._traces if trace.label not in ("section", "became") and trace.shows_any]
+        if not traces and kind in STALLS:  # 32-bit ARM's dump of a task has no headline of its own
+            traces = [trace for trace in self._traces if trace.label == "section" and trace.shows_any]
         if not traces:
             return self._traces[0]
         labelled = [trace for trace in traces if trace.label]

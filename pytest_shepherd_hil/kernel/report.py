@@ -14,8 +14,9 @@ from pytest_shepherd_hil.kernel.lines import may_embed
 from pytest_shepherd_hil.kernel.machinery import is_machinery
 from pytest_shepherd_hil.kernel.marks import MARK, MARKED
 from pytest_shepherd_hil.kernel.rows import MAX_LINE_CHARS, Rows
-from pytest_shepherd_hil.kernel.shapes import shape_of
+from pytest_shepherd_hil.kernel.shapes import PLACE, shape_of
 from pytest_shepherd_hil.kernel.stalls import in_flight, is_whole, of_headline, work_hints
+from pytest_shepherd_hil.kernel.trace import SYM
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.kernel.incident import Crash
@@ -39,8 +40,11 @@ _ONE_OF_MANY = {"rcu-stall", "machine-check"}
 """Kinds whose first line comes several times in one report."""
 _OF_ANYBODY = {"oops-unhandled-fault", "alignment-trap", "boot-loader"}
 """Rules whose line is also printed for a process that only gets a signal, or before there is a kernel."""
-_ONE_AFTER_ANOTHER = {"memory-leak", "slab"}
+_ONE_AFTER_ANOTHER = {"memory-leak", "slab", "mount-failure"}
 """Rules of which several lines in a row begin one report."""
+_NAMES_INLINED = {"kasan", "kmsan", "kfence", "warning", "warning-new-shape"}
+"""Rules whose first line stands once for each function that was inlined at the place, in a symbolized report."""
+_GUESSED = re.compile(rf"\? {{1,4}}(?={PLACE}){SYM}")
 _NUMBER = re.compile(r"\[#\d{1,6}\]")
 _SMASHED = re.compile(r"stack is corrupted in: (?P<function>[A-Za-z_]\w{0,127})\+0x")
 _SORTS = (
@@ -206,6 +210,10 @@ class Report:
             return True
         if self.rule is hit.rule and self.rule.id in _ONE_AFTER_ANOTHER and not self.reader.traced:
             return True
+        if self.rule.id in _NAMES_INLINED and self.rule.kind == hit.rule.kind and not self.reader.traced:
+            return self._lines[-1:] != [] and self._lines[-1].rstrip().endswith("[inline]")
+        if kind == "oops" and self.rule.kind == "machine-check" and not self.reader.traced:
+            return True
         if kind == "oops" == self.rule.report and not self.reader.traced and not self.reader.numbered:
             return True
         if hit.rule.kind == self.rule.kind and self.rule.kind in _ONE_OF_MANY:
@@ -241,7 +249,8 @@ class Report:
             return first and hit.rule.report is not None and not hit.rule.remains
         if self.rule.id == "headline-cut":
             return hit.rule.report is not None and hit.rule is not self.rule and self._total < 4
-        return self.rule.kind in hit.rule.refines and hit.rule.id != self.rule.id and not self._refined
+        refines = self.rule.kind in hit.rule.refines or self.rule.id in hit.rule.refines
+        return refines and hit.rule.id != self.rule.id and not self._refined
 
     def refine(self, hit: Hit) -> None:
         """A further line says more exactly what this is a report of; or, of a warning, where."""
@@ -345,6 +354,8 @@ class Report:
             first = next((frame for frame in takes if not is_machinery(frame.function, frame.module)), None)
             if first is not None:
                 return guilty_frame(crash, self.rule.kind, first)
+        if not named and not crash.frames and not self.rule.remains and self.rule.kind != "panic":
+            crash = replace(crash, frames=self._guessed())
         if not named:
             overflow = self.rule.id == "stack-overflow" or "corrupted stack end" in (crash.panic_reason or "")
             return guilty_frame(crash, "stack-overflow" if overflow else self._sort())
@@ -352,6 +363,11 @@ class Report:
         offset = int(text, 16) if re.fullmatch(r"[0-9a-f]{1,16}", text) else None
         module = self._groups.get("module") or self._module_of(named)
         return guilty_frame(crash, self._sort(), Frame(named, offset, None, module))
+
+    def _guessed(self) -> tuple[Frame, ...]:
+        """What the kernel only found on the stack: all that old x86 kernels show, which keep no frame pointers."""
+        found = (_GUESSED.search(text) for text in self._lines)
+        return tuple(Frame(match["sym"], int(match["sym_off"], 16), None, match["sym_mod"]) for match in found if match)
 
     def _sort(self) -> str:
         """The kind, or which of the reports of this kind it is."""

@@ -20,7 +20,7 @@ A rule is a table ``[rules.<id>]`` with
     kinds or ids of rules: soon after an incident of these the line is a consequence of it, not an incident of its own.
     Soon means so many seconds of kernel time, or so many lines where the console shows no times.
 ``refines`` (optional)
-    kinds: in an open report of such a kind, before its trace, the line makes it a report of this rule
+    kinds or ids of rules: in an open report of these, before its trace, the line makes it a report of this rule
 ``repeats`` (optional)
     true where the kernel reports again and again while it lasts: the same again soon after is a consequence
 ``same_as`` (optional)

@@ -13,9 +13,9 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.kernel.detector import Detector
-from pytest_shepherd_hil.kernel.lines import MAX_LINE_BYTES, match_prefix, parse_line, split_embedded
+from pytest_shepherd_hil.kernel.lines import MAX_LINE_BYTES, match_prefix, parse_line, split_embedded, undecorated
 from pytest_shepherd_hil.kernel.prefilter import Prefilter
-from pytest_shepherd_hil.kernel.rows import Rows
+from pytest_shepherd_hil.kernel.rows import MAX_LINE_CHARS, Rows
 from pytest_shepherd_hil.kernel.rules import load_rules
 
 if TYPE_CHECKING:
@@ -226,7 +226,11 @@ class Scanner:
         """Judge lines that no rule matches, as long as the report is open; tells how many bytes of them."""
         detector, number = self._detector, self.lines
         text = segment.decode("utf-8", "replace").replace("\r", "")
-        rows = Rows.of(text if text.endswith("\n") else text + "\n")
+        text = text if text.endswith("\n") else text + "\n"
+        plain = undecorated(text)
+        rows = Rows.of(plain)
+        if plain is not text:  # what is kept of a report is kept as it came
+            rows = rows._replace(lines=[line[:MAX_LINE_CHARS] for line in text.split("\n")[:-1]])
         raws: list[bytes] = []
         index, count = 0, len(rows.lines)
         while index < count:

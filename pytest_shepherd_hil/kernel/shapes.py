@@ -54,9 +54,12 @@ _SHAPES: Final = (
     ("hardware", "H", "", r"Hardware name: "),
     (
         "pc",
-        "PER",
+        "PERTp",
         "+0x",
-        rf"(?:PC is at|EIP is at|[ER]?IP:?(?: ?[0-9a-f]{{4}}:)?(?: {{0,2}}{ADDRESS}){{0,2}}) {{0,2}}{PLACE}",
+        (
+            rf"(?:PC is at|pc is at|PC:(?: {ADDRESS})?|TPC: <|EIP is at|"
+            rf"[ER]?IP:?(?: ?[0-9a-f]{{4}}:)?(?: {{0,2}}{ADDRESS}){{0,2}}) {{0,2}}{PLACE}"
+        ),
     ),
     ("pc", "I", "+0x", rf"IP: (?:[0-9a-f]{{4}}:)?(?:{ADDRESS} ?)?{PLACE}"),
     ("pc", "Nep ", "+0x", rf"(?:NIP (?:\[[0-9a-f]{{8,16}}\] ){{1,2}}| ?e?pc {{0,3}}: (?:[0-9a-f]{{8,16}} )?){PLACE}"),
