@@ -9,12 +9,12 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from pytest_shepherd_hil.bring_up import await_shell, prove_console
 from pytest_shepherd_hil.console.console import Console
 from pytest_shepherd_hil.console.link import Link
 from pytest_shepherd_hil.console.log import ConsoleLog
-from pytest_shepherd_hil.console.proof import Unproven, explain
 from pytest_shepherd_hil.console.source import open_port
-from pytest_shepherd_hil.errors import BoardError, ConsoleError, HostError, MisuseError, ShellError
+from pytest_shepherd_hil.errors import MisuseError
 from pytest_shepherd_hil.guard.expected import expectation
 from pytest_shepherd_hil.guard.fence import Fences
 from pytest_shepherd_hil.guard.kmsg import KmsgWriter
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Board"]
 
-_BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 _SYSRQ_S = 5.0
 
 
@@ -58,9 +57,6 @@ class Board:
         keep_dead: a kernel that panics is to stay as it died, for a person to look at.
         wait_s: how long to wait where somebody else uses it, in seconds.
     """
-
-    PROOF_S = 10.0
-    """How long a console that talks all the time may take to show that it is this board's."""
 
     def __init__(
         self,
@@ -379,34 +375,8 @@ class Board:
         self._restarting = False
 
     def _await_shell(self, timeout_s: float | None, not_boot: str | None = None) -> None:
-        """Wait until the shell answers, from another boot than ``not_boot``; takes note of the boot id."""
-        shell = self._shell
-        if shell is None:
-            return
-        limit_s = shell.config.connect_timeout_s if timeout_s is None else timeout_s
-        deadline = time.monotonic() + limit_s
-        pause_s = 0.05
-        while True:
-            left_s = max(deadline - time.monotonic(), 0.5)
-            try:
-                boot_id = shell.run(_BOOT_ID, timeout_s=min(left_s, shell.config.connect_timeout_s), sudo=False).stdout
-            except HostError:
-                raise
-            except ShellError as error:
-                if not (error.may_pass or timeout_s is not None) or time.monotonic() + pause_s >= deadline:
-                    raise
-            else:
-                self.boot_id = boot_id.strip()
-                if self.boot_id != not_boot:
-                    return
-                if time.monotonic() >= deadline:
-                    raise BoardError(
-                        f"board {self.name}: {limit_s:.3g} s after it was restarted it still runs the old kernel "
-                        f"(boot id {self.boot_id}); does the power command switch the right port?"
-                    )
-                shell.drop()
-            time.sleep(pause_s)
-            pause_s = min(pause_s * 1.5, 1.0)
+        if self._shell is not None:
+            self.boot_id = await_shell(self._shell, self.name, timeout_s, not_boot)
 
     def _prepare(self, cause: str) -> None:
         """Make it fit to be watched, prove that the console is this board's, and take note of what runs."""
@@ -414,46 +384,10 @@ class Board:
             return
         self._preparation.apply()
         if self.link is not None:
-            self._prove_console(self.link, self._shell)
+            assert self.fences is not None
+            prove_console(self.link, self._shell, self.fences, self.log, board=self.name, dead=lambda: self.dead)
         module = self.config.module.name if self.config.module is not None else None
         self.boots.append(look_at(self._shell, self.boot_id, cause, module))
-
-    def _prove_console(self, link: Link, shell: Shell) -> None:
-        assert self.fences is not None
-        before, started = self.log.size, self.log.count
-        if self.fences.cross(lambda: not (self.dead is None and link.alive), self.PROOF_S) is not None:
-            return
-        if not link.alive:
-            raise ConsoleError(
-                f"board {self.name}: console {link.config.source} was lost while the board was being opened: was its "
-                f"{'logic analyzer' if link.read_only else 'adapter'} unplugged?"
-            )
-        lines = self.log.lines(started)
-        heard = b"\n".join([*(line.raw for line in lines), self.log.unfinished]) if self.log.size > before else b""
-        said = shell.run("cat /proc/sys/kernel/hostname /proc/consoles", check=False, timeout_s=5.0, sudo=False).stdout
-        hostname, _, consoles = said.partition("\n")
-        raise ConsoleError(
-            explain(
-                Unproven(
-                    self.name,
-                    link.config.source,
-                    link.config.baudrate,
-                    Fences.SILENCE_S,
-                    heard,
-                    [line.text for line in lines],
-                    consoles,
-                    hostname,
-                    measured=self._measured(link) if link.read_only else "",
-                    channel=link.config.logic if link.read_only else None,
-                )
-            )
-        )
-
-    @staticmethod
-    def _measured(link: Link) -> str:
-        from pytest_shepherd_hil.logic.port import ChannelPort
-
-        return link.port.measured() if isinstance(link.port, ChannelPort) else ""
 
     def _lacks(self, table: str) -> MisuseError:
         return MisuseError(f"board {self.name} has no [boards.{self.name}.{table}] in boards.toml")

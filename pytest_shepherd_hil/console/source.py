@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pytest_shepherd_hil.console.port import Port
     from pytest_shepherd_hil.logic.analyzer import LogicAnalyzer
 
-__all__ = ["open_port"]
+__all__ = ["measured", "open_port"]
 
 
 def open_port(
@@ -41,3 +41,10 @@ def open_port(
     assert config.logic is not None
     assert analyzer is not None
     return ChannelPort(analyzer, config.logic, config.baudrate, board=board)
+
+
+def measured(port: Port) -> str:
+    """What rate the line has, in words, where a logic analyzer hears it; else nothing."""
+    from pytest_shepherd_hil.logic.port import ChannelPort
+
+    return port.measured() if isinstance(port, ChannelPort) else ""

@@ -97,12 +97,6 @@ class Wire:
         out = self._fences.cross(lambda: self.lost is not None, longest_s)
         return None if out is None else time.monotonic() - started
 
-    def measured(self) -> str:
-        """What rate the line has, in words, where a logic analyzer hears it; else nothing."""
-        from pytest_shepherd_hil.logic.port import ChannelPort
-
-        return self.port.measured() if isinstance(self.port, ChannelPort) else ""
-
     def console(self) -> Console:
         """A view of what it says from now on."""
         dead = lambda: str(self.lost) if self.lost is not None else None  # noqa: E731

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.console.port import PortLostError
+from pytest_shepherd_hil.console.source import measured
 from pytest_shepherd_hil.doctor.finding import Finding, in_one_line, not_checked, ok, problem, warning
 from pytest_shepherd_hil.doctor.target import kernel_rate
 from pytest_shepherd_hil.errors import HilError
@@ -58,7 +59,7 @@ def check_console(bench: Bench) -> Finding:
     tried = f"a line written to /dev/kmsg did not come out of {source} within {NONCE_S:g} s"
     if size == 0 and wire.config.read_only:
         return problem(
-            f"{tried}; not a single byte did: {wire.measured()}",
+            f"{tried}; not a single byte did: {measured(wire.port)}",
             f"channel {wire.config.logic} to pin 5 of J1, the analyzer's ground to pin 1?",
         )
     if size == 0:
@@ -135,7 +136,7 @@ def check_rate(bench: Bench) -> Finding:
         return not_checked(f"what comes out at {rate} baud is text, though not this board's")
     if wire.config.read_only:
         return problem(
-            f"the channel is no UART of {rate} baud; measured: {wire.measured()}",
+            f"the channel is no UART of {rate} baud; measured: {measured(wire.port)}",
             f"set baudrate in [boards.{bench.name}.console]",
         )
     found = _try_rates(bench, rate)

@@ -24,8 +24,8 @@ WHERE = {
     "shell": "def test_it(shell):\n    say()\n    shell.run('sleep 500', timeout_s=500)\n",
     "opening": (
         "from pytest_shepherd_hil.board import Board\n"
-        "def prove(self, *_):\n    note(self)\n    say()\n    time.sleep(500)\n"
-        "Board._prove_console = prove\ndef test_it(board): pass\n"
+        "def prepare(self, *_):\n    note(self)\n    say()\n    time.sleep(500)\n"
+        "Board._prepare = prepare\ndef test_it(board): pass\n"
     ),
     "recovery": (
         "def test_it(board):\n    board.cut_power = lambda: (say(), time.sleep(500))\n"
