@@ -94,17 +94,19 @@ class LogicAnalyzer:
         if old is not None:
             self._leave(old)
 
-    def _tell_trouble(self) -> bool:
-        """Whether it should run all the time, but has stopped by itself; says why."""
-        kept = self._kept
-        if kept is None or not kept.ended or kept.error is None:
-            return False
-        text = str(kept.error)
-        if text != self._said:
-            self._said = text
-            why = first_line(kept.error).removeprefix(f"board {self.board}: ")
+    @property
+    def _lost(self) -> HilError | None:
+        """Why it does not run, though it should all the time."""
+        kept, running = self._kept, self._running
+        if kept is None or not kept.ended or (running is not None and not running.ended):
+            return None
+        return kept.error
+
+    def _tell(self, lost: HilError) -> None:
+        if str(lost) != self._said:
+            self._said = str(lost)
+            why = first_line(lost).removeprefix(f"board {self.board}: ")
             self._say(f"{self.board}: nothing is recorded of its logic analyzer: {why}")
-        return True
 
     def capture(
         self,
@@ -244,7 +246,11 @@ class LogicAnalyzer:
 
         Where it should run all the time, but was lost, it is tried again.
         """
-        if self._tell_trouble() and time.monotonic() - self._kept_since > self.RETRY_S:
+        lost = self._lost
+        if lost is not None:
+            self._tell(lost)
+        kept = self._kept
+        if kept is not None and kept.ended and (lost is None or time.monotonic() - self._kept_since > self.RETRY_S):
             self._keep()
         with self._lock:
             if self._running is None:
@@ -252,8 +258,9 @@ class LogicAnalyzer:
 
     def close(self) -> None:
         """Stop what runs. What it brought is still there for :meth:`snapshot`."""
-        if not self._closed:
-            self._tell_trouble()
+        lost = self._lost
+        if lost is not None and not self._closed:
+            self._tell(lost)
         with self._lock:
             self._closed = True
             stream = self._running

@@ -177,6 +177,28 @@ def test_one_that_cannot_run_is_said_once_and_tried_again(tmp_path: Path, monkey
     assert len(said) == 1
 
 
+def test_one_that_another_user_has_brought_back_is_kept_running_without_a_word(tmp_path: Path) -> None:
+    probe = Probe(tmp_path / "probe")
+    logic = analyzer(tmp_path, f'driver = "probe"\nconn = "{probe.path}"\nchannels = {{ D0 = "t", D1 = "s" }}')
+    said: list[str] = []
+    try:
+        logic.keep_running(said.append)
+        logic.capture(0.01)
+        probe.hang_up.set()
+        with pytest.raises(DeviceLostError):
+            logic.capture(30)
+        probe.hang_up.clear()
+        with logic.following():
+            logic.forget()
+        assert len(probe.asked) == 2
+        logic.capture(0.01)
+        assert len(probe.asked) == 2
+        assert said == []
+    finally:
+        logic.close()
+        probe.close()
+
+
 # pysigrok's hardware plugins
 
 PLUGIN = '''
