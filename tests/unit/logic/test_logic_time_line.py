@@ -145,7 +145,7 @@ def test_recorded_sentences_have_their_places_in_any_part_of_their_recording(beg
         for place, line in zip(places, heard(said), strict=True)
         if (at := time_line.at(line)) is not None
     ]
-    assert len(found) > 3
+    assert len(found) >= 2
     for place, seen in found[1:]:  # the first may have begun before
         assert seen == pytest.approx(place, abs=21)
 
