@@ -19,6 +19,8 @@ MOST_ROWS = 16
 """Lines of the console that are shown as text."""
 MOST_MARKS = 12
 MOST_INCIDENTS = 5
+"""Incidents whose lines are named."""
+MOST_WASHED = 20
 MONO_PER_PX = 1 / 6.65
 SANS_PER_PX = 1 / 6.1
 _ROW_PX = 15
@@ -85,6 +87,10 @@ class Panel:
         self._moments(lanes_bottom)
         self._labels(marks)
         said = [line for line in picture.said if self.start < line.end and line.start < self.end and line.text]
+        if len(said) > MOST_ROWS and not words:  # of those beside the incident's first line, a few before it
+            before = sum(line.start < picture.zero for line in said)
+            begin = max(min(before - 3, len(said) - MOST_ROWS), 0)
+            said = said[begin : begin + MOST_ROWS]
         if rows and len(said) <= MOST_ROWS:
             y = self._rows(said, y)
         self.axis = y + 6
@@ -166,7 +172,7 @@ class Panel:
     def _moments(self, bottom: float) -> None:
         """The incidents' time, and lines at what is marked."""
         picture, top = self.picture, self.lanes_top
-        for first, last in picture.incidents:
+        for first, last in picture.incidents[:MOST_WASHED]:
             if last < self.start or first > self.end:
                 continue
             self._under.append(rect(self.x(first), self.x(last), top, bottom, "wash", least=0.1))

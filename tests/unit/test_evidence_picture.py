@@ -95,6 +95,13 @@ def test_the_zoom_shows_a_channels_last_edge_where_it_is_near() -> None:
     assert [path.count("V") for path in lanes(svg, "wire")] == [20, 1]
 
 
+def test_of_many_lines_those_beside_the_first_line_are_shown() -> None:
+    said = [Said(at * 500, at * 500 + 400, f"line {at}", at >= 2000) for at in range(4000)]
+    edges = range(0, 1_000_000, 47_000)  # the last one lies well before the incident, and is in the zoom
+    found = texts(draw(crash(said=said, traces=[trace("sync (D1)", edges)], character=870)))
+    assert [text for text in found if text.startswith("line ")] == [f"line {at}" for at in range(1997, 2013)]
+
+
 def test_the_console_comes_last_with_its_text_below() -> None:
     said = texts(draw(crash()))
     assert said.index("sync (D1)") < said.index("uart_tx (D0)") < said.index("line 20")
@@ -139,7 +146,7 @@ def test_a_picture_of_anything_is_small() -> None:
             traces=traces,
             said=[Said(at * 100, at * 100 + 50, "x" * 10_000, at % 2 == 0) for at in range(5000)],
             marks=[Mark(at * 1000, "f" * 10_000) for at in range(5000)],
-            incidents=[(at * 1000, at * 1000 + 500) for at in range(50)],
+            incidents=[(at * 1000, at * 1000 + 500) for at in range(5000)],
             zero=0.0,
         )
     )

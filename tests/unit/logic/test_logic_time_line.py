@@ -16,6 +16,7 @@ from pytest_shepherd_hil.errors import LogicError
 from pytest_shepherd_hil.logic import Capture
 from pytest_shepherd_hil.logic.alignment import align
 from pytest_shepherd_hil.logic.sample_clock import SampleClock
+from tests.requirements import SHARED, require
 from tests.unit.logic.uart_line import uart_line
 
 RATE = 1_000_000
@@ -125,6 +126,28 @@ def test_damaged_lines_keep_their_places(seed: int) -> None:
     right = sum(place == number - begin for number, place in enumerate(found))
     assert wrong == 0
     assert right >= len(damaged) - 3
+
+
+@require("shared")
+@pytest.mark.parametrize("begin", [0.0, 0.13, 0.5, 0.77])
+def test_recorded_sentences_have_their_places_in_any_part_of_their_recording(begin: float) -> None:
+    whole = Capture.load(SHARED / "captures" / "mtk3339_8n1_9600.sr")
+    uart = whole.uart("TX", 9600)
+    said = uart.data.split(b"\r\n")[:-1]
+    assert len(set(said)) < len(said)  # some are said again a second later
+    firsts = [0, *accumulate(len(line) + 2 for line in said)]
+    places = [int(uart.frames.start_samples[first]) for first in firsts[: len(said)]]
+    part = whole.between(begin * whole.duration_s, (begin + 0.2) * whole.duration_s)
+    time_line = part.time_line(heard(said), baudrate=9600)
+    assert (time_line.tied, time_line.channel) == ("decoded text", "TX")
+    found = [
+        (place, at.start_sample + part.first_sample)
+        for place, line in zip(places, heard(said), strict=True)
+        if (at := time_line.at(line)) is not None
+    ]
+    assert len(found) >= 2
+    for place, seen in found[1:]:  # the first may have begun before
+        assert seen == pytest.approx(place, abs=21)
 
 
 def test_a_line_after_those_that_were_heard_is_not_in_the_capture() -> None:
