@@ -52,7 +52,10 @@ def test_a_failed_test_shows_what_the_sync_line_did_when_the_kernel_died(suite: 
     said = result.stdout.str()
     assert re.search(rf"^  capture   capture\.sr, .* at 1 MHz; {re.escape(TIED)}$", said, re.MULTILINE)
     words = sync_words(said)
-    assert re.search(r"10\.0 Hz until \S+ m?s before the incident, then still \((low|high)\)$", words)
+    began = r"(still \(low\) until \S+ m?s before the incident, then )?"  # the module may have been loaded only then
+    assert re.fullmatch(
+        rf"sync \(D1\): {began}10\.0 Hz until \S+ m?s before the incident, then still \((low|high)\)", words
+    ), words
     folder = suite.evidence["test_unload"]
     assert sync_words((folder / "incident.txt").read_text()) == words
     assert words in json.loads((folder / "incident.json").read_text())["capture"]
