@@ -289,6 +289,14 @@ class Board:
 
         self._logic = open_analyzer(self.config, self._own.probe if self._own is not None else None)
 
+    def _tell_overrun(self, link: Link) -> None:
+        lost_s = link.overrun_s
+        if lost_s:
+            self._say(
+                f"{self.name}: {lost_s:.3g} s of console {link.config.source} were overrun, and what it said in them: this "
+                f"computer was too busy; sample more slowly, or set a larger ring_mb in [boards.{self.name}.logic]"
+            )
+
     def close(self) -> None:
         """Put the board back as it was and close everything. Closing twice is fine."""
         with self._closing:
@@ -304,6 +312,7 @@ class Board:
                 parts.callback(self._logic.close)
             if self.link is not None:
                 parts.callback(self.link.close)
+                parts.callback(self._tell_overrun, self.link)
                 parts.callback(self.link.stop)
             if self._shell is not None:
                 parts.callback(self._shell.close)

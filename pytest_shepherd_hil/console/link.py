@@ -121,6 +121,15 @@ class Link:
             raise ConsoleError(f"board {self._board}: console {self.config.source} is not open")
         return self._port
 
+    @property
+    def overrun_s(self) -> float:
+        """How many seconds of a logic analyzer's channel nobody read in time, since it was opened."""
+        if not self.read_only:
+            return 0.0
+        from pytest_shepherd_hil.logic.port import ChannelPort
+
+        return self._port.overrun_s if isinstance(self._port, ChannelPort) else 0.0
+
     def new_epoch(self) -> None:
         """What comes from now on is the beginning of a new boot, and no incident."""
         if self._watch is not None:

@@ -102,6 +102,11 @@ class ChannelPort:
         self._cancelled = False
         return b""
 
+    @property
+    def overrun_s(self) -> float:
+        """How many seconds of samples were overrun because nobody read in time."""
+        return self.lost_samples / self._follower.samplerate
+
     def guess(self, seconds: float = 2.0) -> UartGuess:
         """What rate and format the channel's last seconds have, for a console that says what nobody can read.
 

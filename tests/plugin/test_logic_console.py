@@ -219,3 +219,12 @@ def test_too_few_samples_a_bit_are_refused_with_the_reason(suite: Suite) -> None
     result = suite.run("def test_it(console): pass\n", board="mute")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*console on logic channel uart_tx: *only 4.3 samples a bit at 115200 baud*"])
+
+
+def test_samples_that_were_overrun_are_said_at_the_end(suite: Suite) -> None:
+    suite.boards(boards())
+    result = suite.run("def test_it(board): board.link.port.lost_samples += 2_500_000\n", board="mute")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["hil: mute: 2.5 s of console on logic channel uart_tx were overrun, * set a larger ring_mb in *"]
+    )

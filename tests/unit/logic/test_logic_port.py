@@ -136,6 +136,7 @@ def test_samples_that_nobody_read_in_time_are_counted_and_the_text_goes_on(probe
             follower.take(0.0025, 5.0)
     text = read_lines(port, 100)
     assert port.lost_samples > 0
+    assert port.overrun_s == pytest.approx(port.lost_samples / 1_000_000)
     assert b"kernel\n" * 50 in text
     port.close()
     analyzer.close()
