@@ -5,13 +5,24 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import dedent
+from textwrap import dedent, indent
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pytest
 
 BOARDS = Path(__file__).parents[1] / "boards.toml"
+
+BETWEEN = """
+import pytest, time
+@pytest.fixture(autouse=True)
+def remember(board):
+    global BOARD
+    BOARD = board
+def pytest_runtest_logfinish(nodeid):
+    if "BOARD" in globals() and nodeid.endswith("{after}"):
+{do}
+"""
 
 
 @dataclass
@@ -28,6 +39,10 @@ class Suite:
     def write(self, source: str, then: str = "") -> None:
         """Write a test file with these contents, and those of ``then``."""
         self.pytester.makepyfile(test_it=f"{dedent(source)}\n{dedent(then)}")
+
+    def between_tests(self, do: str, *, after: str = "") -> None:
+        """Have ``do`` done after each test, or the one so named, with the ``BOARD`` that a test has used."""
+        self.pytester.makeconftest(BETWEEN.format(after=after, do=indent(dedent(do).strip(), " " * 8)))
 
     def run(self, source: str, *options: str, then: str = "", board: str | None = "sim01") -> pytest.RunResult:
         """Run a test file with these contents, and those of ``then``, on a board."""

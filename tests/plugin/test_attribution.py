@@ -61,19 +61,7 @@ def test_teardown_gets_its_fence_also_after_very_many_commands(suite: Suite) -> 
 
 
 def test_incident_between_tests_fails_the_run_under_xdist_too(suite: Suite) -> None:
-    suite.pytester.makeconftest(
-        """
-        import pytest, time
-        @pytest.fixture(autouse=True)
-        def remember(board):
-            global BOARD
-            BOARD = board
-        def pytest_runtest_logfinish(nodeid):
-            if "BOARD" in globals():
-                BOARD.hardware.panic()
-                time.sleep(2)
-        """
-    )
+    suite.between_tests("BOARD.hardware.panic(); time.sleep(2)")
     result = suite.run("def test_one(shell): shell.run('true')\n", "-n", "1")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["outside of any test: kernel oops, then panic: *", "  (outside of tests, board *)"])

@@ -220,21 +220,7 @@ def test_one_cause_is_one_incident_with_what_follows_from_it(
 
 
 def test_incident_between_two_tests_fails_the_run_and_neither_test(suite: Suite) -> None:
-    suite.pytester.makeconftest(
-        """
-        import time
-        def pytest_runtest_logfinish(nodeid):
-            if nodeid.endswith("test_first"):
-                CONTROL.panic()
-                time.sleep(2)
-        def pytest_runtest_logreport(report): pass
-        import pytest
-        @pytest.fixture(autouse=True)
-        def remember(board):
-            global CONTROL
-            CONTROL = board.hardware
-        """
-    )
+    suite.between_tests("BOARD.hardware.panic(); time.sleep(2)", after="test_first")
     result = suite.run("def test_first(shell): pass\ndef test_second(shell): shell.run('true')\n")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.assert_outcomes(passed=2)

@@ -71,19 +71,13 @@ def test_uart_unplugged_in_a_fixture_and_back_again(suite: Suite, phase: str) ->
 
 
 def test_uart_unplugged_between_two_tests_and_back_again(suite: Suite) -> None:
-    suite.pytester.makeconftest(
+    suite.between_tests(
         """
-        import pytest, time
-        @pytest.fixture(autouse=True)
-        def remember(board):
-            global BOARD
-            BOARD = board
-        def pytest_runtest_logfinish(nodeid):
-            if nodeid.endswith("test_first"):
-                BOARD.hardware.unplug_uart()
-                while BOARD.dead is None: time.sleep(0.02)
-                BOARD.hardware.plug_uart()
-        """
+        BOARD.hardware.unplug_uart()
+        while BOARD.dead is None: time.sleep(0.02)
+        BOARD.hardware.plug_uart()
+        """,
+        after="test_first",
     )
     result = suite.run("def test_first(shell): shell.run('true')\n", then=NEXT)
     result.assert_outcomes(passed=2)

@@ -83,18 +83,12 @@ def test_the_run_is_aborted_under_xdist_too(suite: Suite) -> None:
 
 @pytest.mark.parametrize("workers", [(), ("-n", "1")])
 def test_what_happens_between_tests_aborts_the_run_too(suite: Suite, workers: tuple[str, ...]) -> None:
-    suite.pytester.makeconftest(
+    suite.between_tests(
         """
-        import pytest, time
-        @pytest.fixture(autouse=True)
-        def remember(board):
-            global BOARD
-            BOARD = board
-        def pytest_runtest_logfinish(nodeid):
-            if "BOARD" in globals() and "BLAMED" not in globals():
-                globals()["BLAMED"] = True
-                BOARD.hardware.printk("shprd.k: mem corruption?")
-                time.sleep(0.5)
+        if "BLAMED" not in globals():
+            globals()["BLAMED"] = True
+            BOARD.hardware.printk("shprd.k: mem corruption?")
+            time.sleep(0.5)
         """
     )
     result = suite.run(

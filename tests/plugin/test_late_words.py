@@ -154,19 +154,7 @@ def test_cycle(board):
 
 @pytest.mark.parametrize("workers", [(), ("-n", "1")])
 def test_of_the_last_test_they_come_out_before_the_run_ends(suite: Suite, workers: tuple[str, ...]) -> None:
-    suite.pytester.makeconftest(
-        """
-        import pytest, time
-        @pytest.fixture(autouse=True)
-        def remember(board):
-            global BOARD
-            BOARD = board
-        def pytest_runtest_logfinish(nodeid):
-            if "BOARD" in globals():
-                BOARD.hardware.printk("shprd.k: mem corruption?", age_s=0.4)
-                time.sleep(0.3)
-        """
-    )
+    suite.between_tests("BOARD.hardware.printk('shprd.k: mem corruption?', age_s=0.4); time.sleep(0.3)")
     result = suite.run("import time\ndef test_guilty(board): time.sleep(0.8)\n", *workers)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.assert_outcomes(passed=1, failed=1)

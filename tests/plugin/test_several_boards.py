@@ -26,6 +26,15 @@ ALTERNATE = """
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.originalname)  # first test on each board, then the second: the sort is stable
 """
+GIVEN_UP = """
+    import time
+    def test_1(board):
+        if board.name == "two":
+            board.hardware.panic()
+            time.sleep(60)
+    def test_2(shell): shell.run("true")
+    def test_3(shell): shell.run("true")
+    """
 
 
 @pytest.fixture(autouse=True)
@@ -291,15 +300,7 @@ def test_late_words_are_their_own_boards_affair(suite: Suite) -> None:
 def test_a_board_that_is_given_up_costs_its_own_tests_only(suite: Suite) -> None:
     suite.pytester.makeconftest(ALTERNATE)
     result = suite.run(
-        """
-        import time
-        def test_1(board):
-            if board.name == "two":
-                board.hardware.panic()
-                time.sleep(60)
-        def test_2(shell): shell.run("true")
-        def test_3(shell): shell.run("true")
-        """,
+        GIVEN_UP,
         *BOTH,
         "--hil-keep-dead",
         "-rA",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.plugin.conftest import bench_toml
+from tests.plugin.test_several_boards import GIVEN_UP
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.sim.process import SimProcess
@@ -256,15 +257,7 @@ def test_what_a_crashed_worker_had_to_say_is_said(suite: Suite) -> None:
 
 def test_a_board_that_is_given_up_costs_its_own_tests_only(suite: Suite) -> None:
     result = suite.run(
-        """
-        import time
-        def test_1(board):
-            if board.name == "two":
-                board.hardware.panic()
-                time.sleep(60)
-        def test_2(shell): shell.run("true")
-        def test_3(shell): shell.run("true")
-        """,
+        GIVEN_UP,
         *BOTH,
         "--hil-keep-dead",
         "-n",

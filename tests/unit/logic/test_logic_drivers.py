@@ -25,7 +25,7 @@ from pytest_shepherd_hil.logic.drivers import open_analyzer
 from pytest_shepherd_hil.logic.port import ChannelPort
 from pytest_shepherd_hil.logic.pysigrok_hardware import PysigrokBlock
 from tests.requirements import SHARED, require
-from tests.unit.logic.test_logic_analyzer import Probe
+from tests.unit.logic.probe import Probe
 from tests.unit.logic.uart_line import uart_line
 
 LINE = uart_line(b"kernel\n" * 200, 1_000_000 / 115200)

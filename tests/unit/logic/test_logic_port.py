@@ -13,27 +13,10 @@ from pytest_shepherd_hil.console.port import PortLostError
 from pytest_shepherd_hil.errors import ConsoleError, LogicError
 from pytest_shepherd_hil.logic import LogicAnalyzer
 from pytest_shepherd_hil.logic.port import ChannelPort
-from tests.unit.logic.test_logic_analyzer import CONFIG, Probe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from pytest_shepherd_hil.console.port import Port
-
-
-@pytest.fixture
-def probe(tmp_path: Path) -> Iterator[Probe]:
-    probe = Probe(tmp_path / "probe")
-    yield probe
-    probe.close()
-
-
-@pytest.fixture
-def analyzer(probe: Probe) -> Iterator[LogicAnalyzer]:
-    analyzer = LogicAnalyzer(CONFIG, "sim01", probe.connect, patience_s=0.5)
-    yield analyzer
-    analyzer.close()
+    from tests.unit.logic.probe import Probe
 
 
 def read_lines(port: Port, count: int) -> bytes:
@@ -45,8 +28,8 @@ def read_lines(port: Port, count: int) -> bytes:
 
 
 @pytest.mark.parametrize("channel", ["D0", "uart_tx"])
-def test_a_channel_says_what_the_uart_says(analyzer: LogicAnalyzer, probe: Probe, channel: str) -> None:
-    port = ChannelPort(analyzer, channel, 115200, board="sim01")
+def test_a_channel_says_what_the_uart_says(logic: LogicAnalyzer, probe: Probe, channel: str) -> None:
+    port = ChannelPort(logic, channel, 115200, board="sim01")
     assert read_lines(port, 50).startswith(b"kernel\n" * 50)
     assert (port.lost_samples, port.framing_errors, port.glitches) == (0, 0, 0)
     port.close()
@@ -54,25 +37,25 @@ def test_a_channel_says_what_the_uart_says(analyzer: LogicAnalyzer, probe: Probe
     assert probe.open == []
 
 
-def test_captures_are_made_of_the_same_samples_meanwhile(analyzer: LogicAnalyzer, probe: Probe) -> None:
-    port = ChannelPort(analyzer, "D0", 115200, board="sim01")
+def test_captures_are_made_of_the_same_samples_meanwhile(logic: LogicAnalyzer, probe: Probe) -> None:
+    port = ChannelPort(logic, "D0", 115200, board="sim01")
     read_lines(port, 5)
-    assert "kernel\nkernel\n" in analyzer.capture(0.02).uart("uart_tx").text
-    with analyzer.recording() as recording:
+    assert "kernel\nkernel\n" in logic.capture(0.02).uart("uart_tx").text
+    with logic.recording() as recording:
         read_lines(port, 20)
     assert recording.capture.uart("D0").text.count("kernel\n") >= 15
     assert len(probe.asked) == 1
     port.close()
 
 
-def test_silence_ends_with_the_time_out(analyzer: LogicAnalyzer, probe: Probe) -> None:
-    port = ChannelPort(analyzer, "sync", 115200, board="sim01")  # a line that never says anything
+def test_silence_ends_with_the_time_out(logic: LogicAnalyzer, probe: Probe) -> None:
+    port = ChannelPort(logic, "sync", 115200, board="sim01")  # a line that never says anything
     assert port.read(0.05) == b""
     port.close()
 
 
-def test_a_waiting_read_is_woken(analyzer: LogicAnalyzer, probe: Probe) -> None:
-    port = ChannelPort(analyzer, "sync", 115200, board="sim01")
+def test_a_waiting_read_is_woken(logic: LogicAnalyzer, probe: Probe) -> None:
+    port = ChannelPort(logic, "sync", 115200, board="sim01")
     threading.Timer(0.1, port.cancel).start()
     began = time.monotonic()
     assert port.read(60) == b""
@@ -80,21 +63,21 @@ def test_a_waiting_read_is_woken(analyzer: LogicAnalyzer, probe: Probe) -> None:
     port.close()
 
 
-def test_an_analyzer_that_goes_away_is_a_lost_port(analyzer: LogicAnalyzer, probe: Probe) -> None:
-    port = ChannelPort(analyzer, "D0", 115200, board="sim01")
+def test_an_analyzer_that_goes_away_is_a_lost_port(logic: LogicAnalyzer, probe: Probe) -> None:
+    port = ChannelPort(logic, "D0", 115200, board="sim01")
     read_lines(port, 3)
     probe.hang_up.set()
     with pytest.raises(PortLostError, match=r"board sim01: console on logic channel D0 is gone: .*probe"):
         read_lines(port, 1_000_000)
     port.close()
     probe.hang_up.clear()
-    again = ChannelPort(analyzer, "D0", 115200, board="sim01")
+    again = ChannelPort(logic, "D0", 115200, board="sim01")
     read_lines(again, 3)
     again.close()
 
 
-def test_a_wrong_rate_is_seen_and_the_right_one_measured(analyzer: LogicAnalyzer) -> None:
-    port = ChannelPort(analyzer, "D0", 57600, board="sim01")
+def test_a_wrong_rate_is_seen_and_the_right_one_measured(logic: LogicAnalyzer) -> None:
+    port = ChannelPort(logic, "D0", 57600, board="sim01")
     deadline = time.monotonic() + 20
     while port.framing_errors < 20:
         assert time.monotonic() < deadline
@@ -103,14 +86,14 @@ def test_a_wrong_rate_is_seen_and_the_right_one_measured(analyzer: LogicAnalyzer
     assert (found.baudrate, found.parity, found.doubt) == (115200, "none", None)
     assert "kernel" in found.text
     port.close()
-    quiet = ChannelPort(analyzer, "sync", 115200, board="sim01")
+    quiet = ChannelPort(logic, "sync", 115200, board="sim01")
     with pytest.raises(LogicError, match="board sim01: logic channel sync stays low"):
         quiet.guess()
     quiet.close()
 
 
-def test_it_is_read_only(analyzer: LogicAnalyzer) -> None:
-    port = ChannelPort(analyzer, "D0", 115200, board="sim01")
+def test_it_is_read_only(logic: LogicAnalyzer) -> None:
+    port = ChannelPort(logic, "D0", 115200, board="sim01")
     with pytest.raises(ConsoleError, match=r"D0 is read only; .* cannot send b'reboot"):
         port.write(b"reboot\n")
     with pytest.raises(ConsoleError, match="read only"):
@@ -118,11 +101,11 @@ def test_it_is_read_only(analyzer: LogicAnalyzer) -> None:
     port.close()
 
 
-def test_what_cannot_be_a_console_is_told_and_leaves_nothing_open(analyzer: LogicAnalyzer, probe: Probe) -> None:
+def test_what_cannot_be_a_console_is_told_and_leaves_nothing_open(logic: LogicAnalyzer, probe: Probe) -> None:
     with pytest.raises(LogicError, match=r"no channel 'uart_rx' for the console; .* D0 \(uart_tx\), D1"):
-        ChannelPort(analyzer, "uart_rx", 115200, board="sim01")
+        ChannelPort(logic, "uart_rx", 115200, board="sim01")
     with pytest.raises(LogicError, match=r"board sim01: console on logic channel D0: .* only 1\.1 samples a bit"):
-        ChannelPort(analyzer, "D0", 921600, board="sim01")
+        ChannelPort(logic, "D0", 921600, board="sim01")
     assert probe.open == []
 
 

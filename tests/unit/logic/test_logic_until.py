@@ -9,27 +9,10 @@ import pytest
 
 from pytest_shepherd_hil.errors import LogicError, MisuseError
 from pytest_shepherd_hil.logic import LogicAnalyzer
-from tests.unit.logic.test_logic_analyzer import CONFIG, LINE, Probe
+from tests.unit.logic.probe import CONFIG, LINE, Probe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from pytest_shepherd_hil.logic import Capture
-
-
-@pytest.fixture
-def probe(tmp_path: Path) -> Iterator[Probe]:
-    probe = Probe(tmp_path / "probe")
-    yield probe
-    probe.close()
-
-
-@pytest.fixture
-def logic(probe: Probe) -> Iterator[LogicAnalyzer]:
-    logic = LogicAnalyzer(CONFIG, "sim01", probe.connect, patience_s=0.5)
-    yield logic
-    logic.close()
 
 
 def test_until_the_console_has_said_something(logic: LogicAnalyzer, probe: Probe) -> None:
