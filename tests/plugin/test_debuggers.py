@@ -87,7 +87,7 @@ def test_it_is_left_alone_until_the_test_goes_on(person: Person) -> None:
     person.sees("(Pdb) ")
     person.types("board.hardware.printk('shprd.k: mem corruption?')")
     person.sees(
-        "hil: shepherd: mem corruption? (board sim01): the test is stopped when it leaves the debugger's prompt"
+        "hil: shepherd: mem corruption? (board sim01): the test is stopped when it leaves the debugger's prompt\n"
     )
     person.types("p here.replace('in', 'IN')")
     person.sees("'IN the ")
@@ -104,7 +104,7 @@ def test_it_is_left_alone_until_the_test_goes_on(person: Person) -> None:
 def test_the_shell_of_a_dead_board_says_so_at_the_prompt(person: Person) -> None:
     person.sees("(Pdb) ")
     person.types("board.hardware.panic()")
-    person.sees("the test is stopped when it leaves the debugger's prompt")
+    person.sees("the test is stopped when it leaves the debugger's prompt\n")
     person.types("board.shell.run('true')")
     person.sees("*** pytest_shepherd_hil.errors.BoardDeadError: ")
     person.types("c")
