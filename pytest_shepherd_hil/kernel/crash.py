@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.kernel.incident import Crash
 from pytest_shepherd_hil.kernel.reading import READERS, Reading
+from pytest_shepherd_hil.kernel.rows import ROW_FUNCTION, ROW_GUESS, ROW_REGISTERS
 from pytest_shepherd_hil.kernel.shapes import shape_of
 
 if TYPE_CHECKING:
@@ -97,15 +98,16 @@ class CrashReader:
             self._count += 1
 
     def add_rows(self, rows: list[Row]) -> None:
-        """Take the ordinary frames, and guesses, among these lines."""
-        frames = [row for row in rows if row[2]]
-        if frames:
-            self.traced = True
-            frames = frames[: _MAX_LINES - self._count]
-            self._said.append(frames)
-            self._count += len(frames)
-        elif not self.traced:
-            self.traced = any(row[1] for row in rows)
+        """Take the ordinary frames, guesses and registers among these lines."""
+        telling = [row for row in rows if row[ROW_FUNCTION] or row[ROW_REGISTERS]]
+        if not self.traced:
+            self.traced = any(row[ROW_GUESS] or row[ROW_FUNCTION] for row in rows)
+        if telling:
+            telling = telling[: _MAX_LINES - self._count]
+            if any(row[ROW_REGISTERS] for row in telling):
+                self._shapes.add("registers")
+            self._said.append(telling)
+            self._count += len(telling)
 
     def _flag(self, shape: str, message: str) -> None:
         if shape == "endtrace":
@@ -135,7 +137,7 @@ class CrashReader:
         """What has been taken, of ordinary frames only the functions; all of it, or what these readers are to read."""
         for said in self._said:
             if isinstance(said, list):
-                yield from (row[2] for row in said)
+                yield from (row[ROW_FUNCTION] or row[ROW_REGISTERS] for row in said if row[ROW_FUNCTION] or readers is None)
             elif readers is None or said[0] in readers:
                 yield said[1]
 

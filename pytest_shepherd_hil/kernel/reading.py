@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.kernel.guilty import STALLS
 from pytest_shepherd_hil.kernel.incident import Frame, LoadedModule
+from pytest_shepherd_hil.kernel.rows import ROW_FUNCTION, ROW_REGISTERS
 from pytest_shepherd_hil.kernel.shapes import ADDRESS, FUNCTION
 from pytest_shepherd_hil.kernel.trace import PLACE_GROUPS, SYM, Trace
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["READERS", "Read", "Reading"]
 
 _MAX_REGISTERS = 64
+_MAX_CHARS = 256
 _MAX_MODULES = 512
 _MAX_TRACES = 16
 
@@ -218,7 +220,7 @@ class Reading:
         if _USER_PC.match(message):
             self._of_user_space = True
         if not self._ended and not self._of_user_space and len(self._register_lines) < _MAX_REGISTERS:
-            self._register_lines.append(message[:256])
+            self._register_lines.append(message[:_MAX_CHARS])
 
     def finish(self) -> None:
         """All lines have been read."""
@@ -295,7 +297,14 @@ class Reading:
         self._traces[-1].push((message, self._context))
 
     def rows(self, rows: list[Row]) -> None:
-        """Ordinary frames, one after the other."""
+        """Ordinary frames and registers, one after the other."""
+        if registers := [row[ROW_REGISTERS] for row in rows if row[ROW_REGISTERS]]:
+            if not self._ended and not self._of_user_space:
+                room = _MAX_REGISTERS - len(self._register_lines)
+                self._register_lines += [line.rstrip()[:_MAX_CHARS] for line in registers[:room]]
+            rows = [row for row in rows if row[ROW_FUNCTION]]
+        if not rows:
+            return
         if self._ended or self._aside:
             self._aside = False
             rows = [] if self._ended else rows[1:]
