@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.kernel.incident import Crash
 from pytest_shepherd_hil.kernel.reading import READERS, Reading
-from pytest_shepherd_hil.kernel.rows import ROW_FUNCTION, ROW_GUESS, ROW_REGISTERS
 from pytest_shepherd_hil.kernel.shapes import shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_shepherd_hil.kernel.reading import Read
-    from pytest_shepherd_hil.kernel.rows import Row
+    from pytest_shepherd_hil.kernel.rows import Row, Rows
 
 __all__ = ["FLAGGED", "NULL_PAGE", "CrashReader"]
 
@@ -97,17 +97,24 @@ class CrashReader:
             self._said.append((reader, message[:_MAX_READ]))
             self._count += 1
 
-    def add_rows(self, rows: list[Row]) -> None:
+    def add_rows(self, rows: Rows, start: int, stop: int) -> None:
         """Take the ordinary frames, guesses and registers among these lines."""
-        telling = [row for row in rows if row[ROW_FUNCTION] or row[ROW_REGISTERS]]
+        functions, registers = rows.functions[start:stop], rows.registers[start:stop]
         if not self.traced:
-            self.traced = any(row[ROW_GUESS] or row[ROW_FUNCTION] for row in rows)
-        if telling:
-            telling = telling[: _MAX_LINES - self._count]
-            if any(row[ROW_REGISTERS] for row in telling):
-                self._shapes.add("registers")
-            self._said.append(telling)
-            self._count += len(telling)
+            self.traced = any(functions) or any(rows.guesses[start:stop])
+        if any(registers):
+            self._shapes.add("registers")
+        if self._count + stop - start > _MAX_LINES:
+            told = [index for index, some in enumerate(zip(functions, registers, strict=True)) if any(some)]
+            if self._count + len(told) > _MAX_LINES:
+                room = told[_MAX_LINES - self._count]
+                functions, registers = functions[:room], registers[:room]
+        if lines := list(filter(None, registers)):
+            self._said.append((READERS["register block"], "\n".join(lines)))
+            self._count += len(lines)
+        if frames := list(compress(rows.rows[start:stop], functions)):
+            self._said.append(frames)
+            self._count += len(frames)
 
     def _flag(self, shape: str, message: str) -> None:
         if shape == "endtrace":
@@ -137,7 +144,7 @@ class CrashReader:
         """What has been taken, of ordinary frames only the functions; all of it, or what these readers are to read."""
         for said in self._said:
             if isinstance(said, list):
-                yield from (row[ROW_FUNCTION] or row[ROW_REGISTERS] for row in said if row[ROW_FUNCTION] or readers is None)
+                yield from (row[2] for row in said)
             elif readers is None or said[0] in readers:
                 yield said[1]
 

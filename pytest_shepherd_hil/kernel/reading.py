@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.kernel.guilty import STALLS
 from pytest_shepherd_hil.kernel.incident import Frame, LoadedModule
-from pytest_shepherd_hil.kernel.rows import ROW_FUNCTION, ROW_REGISTERS
 from pytest_shepherd_hil.kernel.shapes import ADDRESS, FUNCTION
 from pytest_shepherd_hil.kernel.trace import PLACE_GROUPS, SYM, Trace
 
@@ -222,6 +221,12 @@ class Reading:
         if not self._ended and not self._of_user_space and len(self._register_lines) < _MAX_REGISTERS:
             self._register_lines.append(message[:_MAX_CHARS])
 
+    def registers_block(self, lines: str) -> None:
+        """Many of x86 at once, with a line end between two lines."""
+        if not self._ended and not self._of_user_space:
+            room = _MAX_REGISTERS - len(self._register_lines)
+            self._register_lines += [line.rstrip()[:_MAX_CHARS] for line in lines.split("\n", room)[:room]]
+
     def finish(self) -> None:
         """All lines have been read."""
         if self._register_lines:
@@ -297,14 +302,7 @@ class Reading:
         self._traces[-1].push((message, self._context))
 
     def rows(self, rows: list[Row]) -> None:
-        """Ordinary frames and registers, one after the other."""
-        if registers := [row[ROW_REGISTERS] for row in rows if row[ROW_REGISTERS]]:
-            if not self._ended and not self._of_user_space:
-                room = _MAX_REGISTERS - len(self._register_lines)
-                self._register_lines += [line.rstrip()[:_MAX_CHARS] for line in registers[:room]]
-            rows = [row for row in rows if row[ROW_FUNCTION]]
-        if not rows:
-            return
+        """Ordinary frames, one after the other."""
         if self._ended or self._aside:
             self._aside = False
             rows = [] if self._ended else rows[1:]
@@ -372,6 +370,7 @@ READERS: dict[str, Read] = {
     "pc": _R.pc_line,
     "lr": _R.lr_line,
     "registers": _R.registers_line,
+    "register block": _R.registers_block,
     "process": _R.process,
     "modules": _R.modules_line,
     "code": _R.code_line,

@@ -122,7 +122,7 @@ class Report:
         Returns:
             Where the next line is that is to be looked at more closely, or the end; and the newest time.
         """
-        table, reader = rows.rows, self.reader
+        messages, reader = rows.messages, self.reader
         if not newest <= rows.time(start) <= newest + 1.0:
             return start, newest
         stop = max(start, min(rows.next_stop(start), start + _MAX_TOTAL_LINES - 1 - self._total))
@@ -131,7 +131,7 @@ class Report:
         for index in rows.others_from(start):
             if index >= stop:
                 break
-            message = rows.message(index)
+            message = messages[index].rstrip()
             if not message or ("]" in message and may_embed(message)):
                 stop = index
                 break
@@ -142,7 +142,7 @@ class Report:
             if shape == "text":
                 continue
             if frames < index:
-                reader.add_rows(table[frames:index])
+                reader.add_rows(rows, frames, index)
             if shape is not None:
                 reader.add_shape(shape, message)
                 frames = index + 1
@@ -154,7 +154,7 @@ class Report:
                 break
             begin = frames = index + 1
         if frames < stop:
-            reader.add_rows(table[frames:stop])
+            reader.add_rows(rows, frames, stop)
         self._keep(rows, begin, stop, first)
         return stop, rows.time(stop - 1) if stop > start else newest
 

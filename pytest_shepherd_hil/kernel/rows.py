@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from itertools import pairwise
-from typing import Final, NamedTuple
+from itertools import compress, pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
-__all__ = ["MAX_LINE_CHARS", "ROW_FUNCTION", "ROW_GUESS", "ROW_REGISTERS", "Row", "Rows"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["MAX_LINE_CHARS", "Row", "Rows"]
 
 MAX_LINE_CHARS = 1024
 """Characters of a line that are kept in a report."""
@@ -33,10 +36,6 @@ _TIME_CHARS = 12
 
 Row = tuple[str, str, str, str, str, str, str, str]
 """Time, ``?`` of a guess, function, offset, size and module of a frame, registers, and the message of any other."""
-ROW_GUESS: Final = 1
-ROW_FUNCTION: Final = 2
-ROW_REGISTERS: Final = 6
-_MESSAGE: Final = 7
 
 
 class Rows(NamedTuple):
@@ -45,6 +44,12 @@ class Rows(NamedTuple):
     lines: list[str]
     """As they came, none longer than a report keeps."""
     rows: list[Row]
+    times: Sequence[str]
+    """Empty where a line has none."""
+    guesses: Sequence[str]
+    functions: Sequence[str]
+    registers: Sequence[str]
+    messages: Sequence[str]
     others: list[int]
     """Which are neither an ordinary frame, nor a guess, nor registers, but for those without a time."""
     stops: list[int]
@@ -58,26 +63,22 @@ class Rows(NamedTuple):
         lines.pop()
         if max(map(len, lines)) > MAX_LINE_CHARS:
             lines = [line[:MAX_LINE_CHARS] for line in lines]
-        others = [index for index, row in enumerate(rows) if row[_MESSAGE]]
-        times = [row[0] for row in rows]
-        in_order = times == sorted(times) and len("".join(times)) == _TIME_CHARS * len(times)
-        if in_order and float(times[-1]) <= float(times[0]) + 1.0:
-            return cls(lines, rows, others, [])
-        seconds = [float(time) if time else -1.0 for time in times]
-        stops = [
-            index
-            for index, (before, time) in enumerate(pairwise([seconds[0], *seconds]))
-            if time < 0.0 or not before <= time <= before + 1.0
-        ]
-        return cls(lines, rows, others, stops)
-
-    def message(self, index: int) -> str:
-        """What a line of ``others`` says."""
-        return self.rows[index][_MESSAGE].rstrip()
+        times, guesses, functions, _, _, _, registers, messages = zip(*rows, strict=True)
+        others = list(compress(range(len(rows)), messages))
+        stops: list[int] = []
+        in_order = list(times) == sorted(times) and len("".join(times)) == _TIME_CHARS * len(times)
+        if not in_order or float(times[-1]) > float(times[0]) + 1.0:
+            seconds = [float(time) if time else -1.0 for time in times]
+            stops = [
+                index
+                for index, (before, time) in enumerate(pairwise([seconds[0], *seconds]))
+                if time < 0.0 or not before <= time <= before + 1.0
+            ]
+        return cls(lines, rows, times, guesses, functions, registers, messages, others, stops)
 
     def time(self, index: int) -> float:
-        """Its kernel time; -1 where it has none."""
-        return float(self.rows[index][0] or -1.0)
+        """The kernel time of a line; -1 where it has none."""
+        return float(self.times[index] or -1.0)
 
     def next_stop(self, start: int) -> int:
         """The first stop after a line, or the end."""
@@ -91,4 +92,4 @@ class Rows(NamedTuple):
     def is_blank(self, index: int) -> bool:
         """Whether a line says nothing at all."""
         row = self.rows[index]
-        return not (self.lines[index] if not row[0] else any(row[ROW_GUESS:_MESSAGE]) or row[_MESSAGE].rstrip())
+        return not (self.lines[index] if not row[0] else any(row[1:7]) or row[7].rstrip())

@@ -84,7 +84,7 @@ def test_rows_say_of_each_line_what_a_line_by_itself_says(lines: list[str]) -> N
             assert re.sub(r"[\x00-\x08\x0a-\x1f\x7f]", "", registers).rstrip() == line.message
         else:
             assert index in table.others
-            assert re.sub(r"[\x00-\x08\x0a-\x1f\x7f]", "", table.message(index)).rstrip() == line.message
+            assert re.sub(r"[\x00-\x08\x0a-\x1f\x7f]", "", table.messages[index]).rstrip() == line.message
 
 
 @given(st.lists(LINES, max_size=30))
