@@ -48,6 +48,13 @@ _YOUNG_S = 1.0
 """A kernel whose time has not come this far has not booted again: one of its first lines was damaged, or came twice."""
 
 
+def _shows_a_log(message: str) -> bool:
+    """Whether it is a prompt with a command that shows logs."""
+    if "$ " not in message and "# " not in message and "> " not in message:
+        return False
+    return _SHOWS_A_LOG.search(message, 0, MAX_LINE_CHARS) is not None
+
+
 class Detector:
     """Finds the incidents in the lines of one console.
 
@@ -123,11 +130,11 @@ class Detector:
         number, text, message, time_s, _, _ = line
         if not message:
             return []
-        if time_s is not None and self._calm:
-            if self._report is None:
-                if self._is_healthy(message, time_s):
+        if self._calm:
+            if self._report is not None:
+                if self._passes(number, text, message, time_s):
                     return []
-            elif self._passes(number, text, message, time_s):
+            elif time_s is not None and self._is_healthy(message, time_s):
                 return []
         found: list[Incident] = []
         for part in split_embedded(line):
@@ -196,20 +203,24 @@ class Detector:
         timeline.newest = time_s
         return True
 
-    def _passes(self, number: int, text: str, message: str, time_s: float) -> bool:
+    def _passes(self, number: int, text: str, message: str, time_s: float | None) -> bool:
         """Whether the line is an ordinary one of the open report, and taken: the fast way of :meth:`_judge`."""
         timeline = self._timeline
         newest = timeline.newest
-        if newest is None or not newest <= time_s <= newest + 1.0 or ("]" in message and may_embed(message)):
+        if time_s is None:
+            if _shows_a_log(message):
+                return False
+        elif newest is None or not newest <= time_s <= newest + 1.0:
             return False
-        if self._in_reports.may_match(message):
+        if ("]" in message and may_embed(message)) or self._in_reports.may_match(message):
             return False
         report = self._report
         if report is None or report.settling or self._others:
             return False
         if not report.take_plain(number, text, message, time_s):
             return False
-        timeline.newest = time_s
+        if time_s is not None:
+            timeline.newest = time_s
         return True
 
     def may_be_news(self, message: str) -> bool:
@@ -270,7 +281,7 @@ class Detector:
         self._shown_again = time_s is not None and not live
         if self._shown_again:
             self._shown_at = line.number
-        self._log_wanted = time_s is None and _SHOWS_A_LOG.search(line.message, 0, MAX_LINE_CHARS) is not None
+        self._log_wanted = time_s is None and _shows_a_log(line.message)
         if not live or self._fatal is not None:
             return False
         if time_s is not None:

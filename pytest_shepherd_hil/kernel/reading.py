@@ -230,7 +230,8 @@ class Reading:
     def finish(self) -> None:
         """All lines have been read."""
         if self._register_lines:
-            found: list[tuple[str, str]] = _REGISTER.findall("\n".join(self._register_lines))
+            text = "\n".join(self._register_lines)
+            found: list[tuple[str, str]] = _REGISTER.findall(text)
             names = [name.lower() for name, _ in found]
             if len(set(names)) < len(names):  # the first word on each counts
                 first = {name: index for index, name in reversed([*enumerate(names)])}
@@ -238,10 +239,10 @@ class Reading:
             self.registers = {
                 name: int(value, 16) for name, (_, value) in zip(names[:_MAX_REGISTERS], found, strict=False)
             }
-        for line in self._register_lines:
-            if self.access is None and (cause := _RISCV_CAUSE.search(line)):
-                self.access = _RISCV_CAUSES.get(int(cause[1], 16))
-            if self.cpu is None and (last := _CPU_AT_END.search(line)):
+            if self.access is None and "cause: " in text:
+                causes = (_RISCV_CAUSES.get(int(cause, 16)) for cause in _RISCV_CAUSE.findall(text))
+                self.access = next(filter(None, causes), None)
+            if self.cpu is None and (last := _CPU_AT_END.search(text)):
                 self.cpu = int(last[1])
         if self.pc is not None and (address := self.registers.get("pc")) is not None:
             self.pc = _with_address(self.pc, address)
@@ -431,7 +432,7 @@ _WARNED = re.compile(
     r", CPU#(?P<cpu2>\d{1,5}): (?P<comm>.{1,64})/(?P<pid2>\d{1,10})$)"
 )
 _CPU_LINES = (_CPU, _PID, _OLD_CPU, _BUILD, _WARNED)
-_CPU_AT_END = re.compile(r"EFLAGS: [0-9a-f]{8} {1,3}CPU: (\d{1,5})$")
+_CPU_AT_END = re.compile(r"EFLAGS: [0-9a-f]{8} {1,3}CPU: (\d{1,5})$", re.MULTILINE)
 _DOING = re.compile(r" on (read|write) at ")
 _RISCV_CAUSE = re.compile(r"\bcause: ([0-9a-f]{1,16})\b")
 _RISCV_CAUSES = {1: "execute", 5: "read", 7: "write", 12: "execute", 13: "read", 15: "write"}
