@@ -338,7 +338,8 @@ class Report:
     def _unnamed(self, what: str, crash: Crash) -> str:
         """What happened without its numbers and without the process: which one it hit is chance."""
         for comm in {self._groups.get("comm"), crash.comm} - {None, ""}:
-            what = re.sub(rf"(?<![\w-]){re.escape(comm or '')}(?![\w-])", "#", what)
+            if comm and comm in what:
+                what = re.sub(rf"(?<![\w-]){re.escape(comm)}(?![\w-])", "#", what)
         return normalised(what)
 
     def _what(self, crash: Crash) -> str:
