@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from pytest_shepherd_hil.kernel.causes import Causes
 from pytest_shepherd_hil.kernel.gates import KEY
 from pytest_shepherd_hil.kernel.hints import cma_hints, reboot_hints, remoteproc_hints
 from pytest_shepherd_hil.kernel.lines import may_embed, split_embedded
-from pytest_shepherd_hil.kernel.marks import ASKED_FOR, CUT, MARK, MARKED, PREAMBLE, REQUEST
+from pytest_shepherd_hil.kernel.marks import ASKED_FOR, CUT, MARK, MARKED, PREAMBLE, REQUEST, shows_a_log
 from pytest_shepherd_hil.kernel.report import Report
 from pytest_shepherd_hil.kernel.rows import MAX_LINE_CHARS
 from pytest_shepherd_hil.kernel.rules import load_rules
@@ -38,7 +37,6 @@ _MAX_ASIDE_LINES = 200
 _ASKED_FOR_S = 5.0
 _ASKED_FOR_LINES = 100
 _SHOWN_LINES = 100
-_SHOWS_A_LOG = re.compile(r"[$#>] .{0,200}\b(?:dmesg|journalctl|\w{0,20}log|messages|kmsg)\b")
 
 _BANNERS = ("spl", "uboot", "start", "linux", "version")
 """The banners of one boot, in their order: groups of the rule ``boot``."""
@@ -46,13 +44,6 @@ _KERNEL_BANNER = _BANNERS.index("linux")
 _BOOTED = len(_BANNERS)
 _YOUNG_S = 1.0
 """A kernel whose time has not come this far has not booted again: one of its first lines was damaged, or came twice."""
-
-
-def _shows_a_log(message: str) -> bool:
-    """Whether it is a prompt with a command that shows logs."""
-    if "$ " not in message and "# " not in message and "> " not in message:
-        return False
-    return _SHOWS_A_LOG.search(message, 0, MAX_LINE_CHARS) is not None
 
 
 class Detector:
@@ -67,8 +58,7 @@ class Detector:
     come in a fixed order: one that goes on in that order belongs to the same boot. A reboot that ends a report, or
     follows a panic, is a consequence of that. A stall that the kernel reports again while it lasts (``repeats`` in the
     rule) is one incident: the first report is the cause, each later one a consequence. After a panic nothing counts
-    until the board boots. A report that silence
-    had cut goes on, under its id, where more of it comes.
+    until the board boots. A report that silence had cut goes on, under its id, where more of it comes.
     """
 
     def __init__(self, rules: Rules | None = None, *, unfinished: bool = True) -> None:
@@ -127,15 +117,22 @@ class Detector:
 
     def feed(self, line: Line) -> list[Incident]:
         """Judge the next line."""
-        number, text, message, time_s, _, _ = line
+        message = line[2]
         if not message:
             return []
         if self._calm:
+            time_s = line[3]
             if self._report is not None:
-                if self._passes(number, text, message, time_s):
+                if self._passes(line[0], line[1], message, time_s):
                     return []
-            elif time_s is not None and self._is_healthy(message, time_s):
-                return []
+            elif time_s is not None:  # the way of nearly all lines, and fast for that
+                timeline = self._timeline
+                newest = timeline.newest
+                if newest is not None and newest <= time_s <= newest + 1.0 and self._is_healthy(message):
+                    if self._preamble:
+                        self._preamble.clear()
+                    timeline.newest = time_s
+                    return []
         found: list[Incident] = []
         for part in split_embedded(line):
             if part.message:
@@ -183,12 +180,8 @@ class Detector:
         start, self._timeline.newest = report.take_rows(rows, start, number, newest)
         return start
 
-    def _is_healthy(self, message: str, time_s: float) -> bool:
-        """Whether the line says nothing: the fast way of :meth:`_judge` while no report is open."""
-        timeline = self._timeline
-        newest = timeline.newest
-        if newest is None or not newest <= time_s <= newest + 1.0:
-            return False
+    def _is_healthy(self, message: str) -> bool:
+        """Whether a message says nothing, where no report is open."""
         beginning = message[:KEY]
         match, texts = self._gates[beginning]
         if match is not None and match(message):
@@ -196,19 +189,14 @@ class Detector:
         for text in texts:
             if text in message:
                 return False
-        if ("]" in message and may_embed(message)) or (beginning in MARKED and MARK.match(message)):
-            return False
-        if self._preamble:
-            self._preamble.clear()
-        timeline.newest = time_s
-        return True
+        return not (("]" in message and may_embed(message)) or (beginning in MARKED and MARK.match(message)))
 
     def _passes(self, number: int, text: str, message: str, time_s: float | None) -> bool:
         """Whether the line is an ordinary one of the open report, and taken: the fast way of :meth:`_judge`."""
         timeline = self._timeline
         newest = timeline.newest
         if time_s is None:
-            if _shows_a_log(message):
+            if shows_a_log(message):
                 return False
         elif newest is None or not newest <= time_s <= newest + 1.0:
             return False
@@ -281,7 +269,7 @@ class Detector:
         self._shown_again = time_s is not None and not live
         if self._shown_again:
             self._shown_at = line.number
-        self._log_wanted = time_s is None and _shows_a_log(line.message)
+        self._log_wanted = time_s is None and shows_a_log(line.message)
         if not live or self._fatal is not None:
             return False
         if time_s is not None:

@@ -23,12 +23,6 @@ class Timeline:
         self._gaps: list[tuple[float, float]] = []
         self.replaying = False
 
-    def restart(self) -> None:
-        """A new boot: time begins again."""
-        self.newest = None
-        self._gaps.clear()
-        self.replaying = False
-
     def is_back(self, time_s: float | None) -> bool:
         """Whether ``time_s`` is clearly before the newest time."""
         return time_s is not None and self.newest is not None and time_s < self.newest - _TOLERANCE_S

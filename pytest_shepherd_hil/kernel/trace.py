@@ -1,4 +1,4 @@
-"""One call trace of a report: its frames, and lines that may be one as they come; these are read when they are asked for."""
+"""One call trace of a report: frames, and lines that may be one, which are read when they are asked for."""
 
 from __future__ import annotations
 
