@@ -244,8 +244,10 @@ class Detector:
 
     def _judge(self, line: Line) -> list[Incident]:
         matched, hit = self._matched
-        if matched is not line.message or self.pending:
-            hit = (self._in_reports if self.pending else self._rules).match(line.message)
+        if self.pending:
+            hit = self._in_reports.match(line.message)
+        elif matched is not line.message:
+            hit = self._rules.match(line.message)
         if hit is not None and hit.rule.report == "boot":
             name = hit.match.lastgroup
             stage = _BANNERS.index(name) if name in _BANNERS else _KERNEL_BANNER

@@ -215,7 +215,9 @@ class Scanner:
     def _run(self, segment: bytes) -> int:
         """Judge lines that no rule matches, as long as the report is open; tells how many bytes of them."""
         detector, number = self._detector, self.lines
-        text = segment.decode("utf-8", "replace").replace("\r", "")
+        text = segment.decode("utf-8", "replace")
+        if "\r" in text:
+            text = text.replace("\r", "")
         rows = Rows.of(text if text.endswith("\n") else text + "\n")
         raws: list[bytes] = []
         index, count = 0, len(rows.lines)
