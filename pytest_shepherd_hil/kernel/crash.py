@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.kernel.incident import Crash
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_shepherd_hil.kernel.reading import Read
-    from pytest_shepherd_hil.kernel.rows import Row
+    from pytest_shepherd_hil.kernel.rows import Row, Rows
 
 __all__ = ["FLAGGED", "NULL_PAGE", "CrashReader"]
 
@@ -99,16 +100,24 @@ class CrashReader:
             self._said.append((reader, message[:_MAX_READ]))
             self._count += 1
 
-    def add_rows(self, rows: list[Row]) -> None:
-        """Take the ordinary frames, and guesses, among these lines."""
-        frames = [row for row in rows if row[2]]
-        if frames:
-            self.traced = True
-            frames = frames[: _MAX_LINES - self._count]
+    def add_rows(self, rows: Rows, start: int, stop: int) -> None:
+        """Take the ordinary frames, guesses and registers among these lines."""
+        functions, registers = rows.functions[start:stop], rows.registers[start:stop]
+        if not self.traced:
+            self.traced = any(functions) or any(rows.guesses[start:stop])
+        if any(registers):
+            self._shapes.add("registers")
+        if self._count + stop - start > _MAX_LINES:
+            told = [index for index, some in enumerate(zip(functions, registers, strict=True)) if any(some)]
+            if self._count + len(told) > _MAX_LINES:
+                room = told[_MAX_LINES - self._count]
+                functions, registers = functions[:room], registers[:room]
+        if lines := list(filter(None, registers)):
+            self._said.append((READERS["register block"], "\n".join(lines)))
+            self._count += len(lines)
+        if frames := list(compress(rows.rows[start:stop], functions)):
             self._said.append(frames)
             self._count += len(frames)
-        elif not self.traced:
-            self.traced = any(row[1] for row in rows)
 
     def _flag(self, shape: str, message: str) -> None:
         if shape == "endtrace":

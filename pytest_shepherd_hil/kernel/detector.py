@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from pytest_shepherd_hil.kernel.causes import Causes, is_same_stall
 from pytest_shepherd_hil.kernel.gates import KEY
 from pytest_shepherd_hil.kernel.hints import cma_hints, reboot_hints, remoteproc_hints
 from pytest_shepherd_hil.kernel.lines import may_embed, split_embedded
-from pytest_shepherd_hil.kernel.marks import ASKED_FOR, CUT, MARK, MARKED, PREAMBLE, REQUEST
+from pytest_shepherd_hil.kernel.marks import ASKED_FOR, CUT, MARK, MARKED, PREAMBLE, REQUEST, shows_a_log
 from pytest_shepherd_hil.kernel.report import Report
 from pytest_shepherd_hil.kernel.rows import MAX_LINE_CHARS
 from pytest_shepherd_hil.kernel.rules import load_rules
@@ -38,7 +37,6 @@ _MAX_ASIDE_LINES = 200
 _ASKED_FOR_S = 5.0
 _ASKED_FOR_LINES = 100
 _SHOWN_LINES = 100
-_SHOWS_A_LOG = re.compile(r"[$#>] .{0,200}\b(?:dmesg|journalctl|\w{0,20}log|messages|kmsg)\b")
 
 _BANNERS = ("spl", "uboot", "start", "linux", "version")
 """The banners of one boot, in their order: groups of the rule ``boot``."""
@@ -61,8 +59,7 @@ class Detector:
     follows a panic, is a consequence of that. A stall that the kernel reports again while it lasts (``repeats`` in the
     rule) is one incident: the first report is the cause, each later one a consequence; so is another watchdog's report
     of the same stall (``same_as``), which is therefore given out only when it is over. After a panic nothing counts
-    until the board boots. A report that silence
-    had cut goes on, under its id, where more of it comes.
+    until the board boots. A report that silence had cut goes on, under its id, where more of it comes.
     """
 
     def __init__(self, rules: Rules | None = None, *, unfinished: bool = True) -> None:
@@ -121,15 +118,20 @@ class Detector:
 
     def feed(self, line: Line) -> list[Incident]:
         """Judge the next line."""
-        number, text, message, time_s, _, _ = line
+        message = line[2]
         if not message:
             return []
-        if time_s is not None and self._calm:
-            if self._report is None:
-                if self._is_healthy(message, time_s):
+        if self._calm:
+            time_s = line[3]
+            if self._report is not None:
+                if self._passes(line[0], line[1], message, time_s):
                     return []
-            elif self._passes(number, text, message, time_s):
-                return []
+            elif time_s is not None:  # the way of nearly all lines, and fast for that
+                timeline = self._timeline
+                newest = timeline.newest
+                if newest is not None and newest <= time_s <= newest + 1.0 and self._is_healthy(message):
+                    timeline.newest = time_s
+                    return []
         found: list[Incident] = []
         for part in split_embedded(line):
             if part.message:
@@ -177,12 +179,8 @@ class Detector:
         start, self._timeline.newest = report.take_rows(rows, start, number, newest)
         return start
 
-    def _is_healthy(self, message: str, time_s: float) -> bool:
-        """Whether the line says nothing: the fast way of :meth:`_judge` while no report is open."""
-        timeline = self._timeline
-        newest = timeline.newest
-        if newest is None or not newest <= time_s <= newest + 1.0:
-            return False
+    def _is_healthy(self, message: str) -> bool:
+        """Whether a message says nothing, where no report is open."""
         beginning = message[:KEY]
         match, texts = self._gates[beginning]
         if match is not None and match(message):
@@ -192,27 +190,26 @@ class Detector:
                 return False
         if "]" in message and (may_embed(message) or ASKED_FOR.match(message)):
             return False
-        if beginning in MARKED and MARK.match(message):
-            return False
-        if self._preamble:
-            return False
-        timeline.newest = time_s
-        return True
+        return not (self._preamble or (beginning in MARKED and MARK.match(message)))
 
-    def _passes(self, number: int, text: str, message: str, time_s: float) -> bool:
+    def _passes(self, number: int, text: str, message: str, time_s: float | None) -> bool:
         """Whether the line is an ordinary one of the open report, and taken: the fast way of :meth:`_judge`."""
         timeline = self._timeline
         newest = timeline.newest
-        if newest is None or not newest <= time_s <= newest + 1.0 or ("]" in message and may_embed(message)):
+        if time_s is None:
+            if shows_a_log(message):
+                return False
+        elif newest is None or not newest <= time_s <= newest + 1.0:
             return False
-        if self._in_reports.may_match(message):
+        if ("]" in message and may_embed(message)) or self._in_reports.may_match(message):
             return False
         report = self._report
         if report is None or report.settling or self._others:
             return False
         if not report.take_plain(number, text, message, time_s):
             return False
-        timeline.newest = time_s
+        if time_s is not None:
+            timeline.newest = time_s
         return True
 
     def may_be_news(self, message: str) -> bool:
@@ -249,8 +246,10 @@ class Detector:
 
     def _judge(self, line: Line) -> list[Incident]:
         matched, hit = self._matched
-        if matched is not line.message or self.pending:
-            hit = (self._in_reports if self.pending else self._rules).match(line.message)
+        if self.pending:
+            hit = self._in_reports.match(line.message)
+        elif matched is not line.message:
+            hit = self._rules.match(line.message)
         if hit is not None and hit.rule.report == "boot":
             name = hit.match.lastgroup
             stage = _BANNERS.index(name) if name in _BANNERS else _KERNEL_BANNER
@@ -274,7 +273,7 @@ class Detector:
         self._shown_again = time_s is not None and not live
         if self._shown_again:
             self._shown_at = line.number
-        self._log_wanted = time_s is None and _SHOWS_A_LOG.search(line.message, 0, MAX_LINE_CHARS) is not None
+        self._log_wanted = time_s is None and shows_a_log(line.message)
         if not live or self._fatal is not None:
             return False
         if time_s is not None:

@@ -132,14 +132,14 @@ def parse_line(raw: bytes, number: int) -> Line:
             caller.replace(" ", "") if caller else None,
             int(level) & 7 if level else None,
         )
-    if match := _SYSLOG.match(body):
+    if ("kernel: " in body or "klogd: " in body) and (match := _SYSLOG.match(body)):
         body = body[match.end() :]
         if match := _PREFIX.match(body):
             return _line(number, text, body, match)
         if match := _LEVEL.match(body):
             return Line(number, text, body[match.end() :].rstrip(), None, None, int(match["level"]) & 7)
         return Line(number, text, body.rstrip())
-    if match := _KMSG.match(body):
+    if ";" in body and (match := _KMSG.match(body)):
         message, time_s = body[match.end() :].rstrip(), int(match["us"]) / 1e6
         return Line(number, text, message, time_s, None, int(match["priority"]) & 7)
     if "[" in body:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ASKED_FOR", "CUT", "MARK", "MARKED", "PREAMBLE", "REQUEST"]
+from pytest_shepherd_hil.kernel.rows import MAX_LINE_CHARS
+
+__all__ = ["ASKED_FOR", "CUT", "MARK", "MARKED", "PREAMBLE", "REQUEST", "shows_a_log"]
 
 CUT = re.compile(r"8<--- cut here ---|-{4,16}\[ cut here \]-{4,16}")
 PREAMBLE = re.compile(CUT.pattern + r"|pgd = [0-9a-f]{8,16}$|\[[0-9a-f]{8,16}\] \*pgd=[0-9a-f]{8,16}")
@@ -22,3 +24,11 @@ MARKED = frozenset(
     {"8<-", "---", "pgd", "reb", "kex", "sys", "Sys", "FAU", "pot"} | {f"[{a}{b}" for a in _HEX for b in _HEX}
 )
 """How all of these begin: their first three characters."""
+_SHOWS_A_LOG = re.compile(r"[$#>] .{0,200}\b(?:dmesg|journalctl|\w{0,20}log|messages|kmsg)\b")
+
+
+def shows_a_log(message: str) -> bool:
+    """Whether a line is a prompt with a command that shows logs."""
+    if "$ " not in message and "# " not in message and "> " not in message:
+        return False
+    return _SHOWS_A_LOG.search(message, 0, MAX_LINE_CHARS) is not None

@@ -36,40 +36,62 @@ _HIDDEN = re.compile(_HIDING.encode())
 class Prefilter:
     """Finds the places at which one of the rules' texts stands."""
 
-    def __init__(self, texts: Sequence[str], database: Any) -> None:
+    def __init__(self, texts: Sequence[str], database: Any, alone: int = 0) -> None:
+        """``alone``: so many of the texts, the first ones, count only where no report is open."""
         self._texts = texts
         self._database = database
+        self._alone = alone
 
     @classmethod
     def of(cls, rules: Rules, *besides: str) -> Prefilter:
         """The filter for these rules and other texts; one that lets everything pass where a rule names no texts."""
-        texts = (*rules.texts, *besides)
-        return cls(texts, _compiled(texts)) if rules.texts else cls((), None)
+        return _prefilter(rules.texts, rules.in_reports.texts, besides)
 
-    def candidates(self, data: bytes) -> Sequence[int] | None:
-        """Offsets of which each candidate line has at least one, in order; None: any line may be one."""
+    def candidates(self, data: bytes, inside: list[int] | None = None) -> Sequence[int] | None:
+        """Offsets of which each candidate line has at least one, in order; None: any line may be one.
+
+        ``inside`` gets those that count while a report is open, too.
+        """
         if not self._texts:
             return None
         found: list[int] = []
+        inside = [] if inside is None else inside
         if self._database is None:
-            for text in (*self._texts, *_BESIDES):
+            for number, text in enumerate((*self._texts, *_BESIDES)):
                 needle = text.encode()
                 position = data.find(needle)
                 while position >= 0:
                     found.append(position)
+                    if number >= self._alone:
+                        inside.append(position)
                     position = data.find(needle, position + 1)
-            found.extend(match.start() for match in _HIDDEN.finditer(data))
+            hidden = [match.start() for match in _HIDDEN.finditer(data)]
+            found.extend(hidden)
+            inside.extend(hidden)
             found.sort()
+            inside.sort()
             return found
 
-        def note(_number: int, _start: int, end: int, _flags: int, _context: object) -> None:
+        alone = self._alone
+
+        def note(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
             found.append(end - 1)
+            if number >= alone:
+                inside.append(end - 1)
 
         self._database.scan(data, match_event_handler=note)
         return found
 
 
 @cache
+def _prefilter(texts: tuple[str, ...], inside: tuple[str, ...], besides: tuple[str, ...]) -> Prefilter:
+    if not texts:
+        return Prefilter((), None)
+    alone = tuple(sorted({*texts} - {*inside}))
+    texts = (*alone, *inside, *besides)
+    return Prefilter(texts, _compiled(texts), len(alone))
+
+
 def _compiled(texts: tuple[str, ...]) -> Any:
     """A hyperscan database of the texts; None where hyperscan is not installed."""
     try:

@@ -8,8 +8,37 @@ from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.kernel.guilty import STALLS
 from pytest_shepherd_hil.kernel.incident import Frame, LoadedModule
-from pytest_shepherd_hil.kernel.shapes import ADDRESS, FUNCTION
-from pytest_shepherd_hil.kernel.trace import PLACE_GROUPS, SYM, Trace
+from pytest_shepherd_hil.kernel.trace import Trace
+from pytest_shepherd_hil.kernel.wording import (
+    ARM64_ABORTS,
+    ARM_FRAME,
+    ARM_FRAME_NEW,
+    AT,
+    CODE,
+    CPU_AT_END,
+    CPU_LINES,
+    DOING,
+    END_TRACE,
+    FAULT,
+    INLINE,
+    LOADED,
+    MARK,
+    NAMED_TAINT,
+    NON_CANONICAL,
+    NUMBER,
+    PC,
+    POWERPC_ACCESS,
+    POWERPC_STORES,
+    POWERPC_TASK,
+    PROCESS,
+    REGISTER,
+    RISCV_CAUSE,
+    RISCV_CAUSES,
+    TAINTS,
+    UNHANDLED,
+    USER_PC,
+    X86_ACCESS,
+)
 
 if TYPE_CHECKING:
     from pytest_shepherd_hil.kernel.rows import Row
@@ -17,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["READERS", "Read", "Reading"]
 
 _MAX_REGISTERS = 64
+_MAX_CHARS = 256
 _MAX_MODULES = 512
 _MAX_TRACES = 16
 
@@ -125,18 +155,18 @@ class Reading:
     # --- one method for each shape of line
 
     def fault(self, message: str) -> None:
-        if self.access is None and (done := _DOING.search(message)):
+        if self.access is None and (done := DOING.search(message)):
             self.access = done[1]
         if message.startswith("Failing address: "):
             self.address = int(message[17:33].split()[0], 16) if self.address is None else self.address
-        elif match := _FAULT.match(message):
+        elif match := FAULT.match(message):
             groups = match.groupdict()
             self.what = self.what or groups["what"] or groups["what2"]
             address = groups["address"]
             if self.address is None and address:
                 self.address = int(address, 16)
             self.access = self.access or groups["access"]
-        elif match := _UNHANDLED.match(message):
+        elif match := UNHANDLED.match(message):
             self.what = self.what or match["what"]
             if self.address is None and match["address"]:
                 self.address = int(match["address"], 16)
@@ -146,19 +176,19 @@ class Reading:
             self.address = int(message[1 : message.index("]")], 16)
 
     def access_line(self, message: str) -> None:
-        if self.access is None and (match := _X86_ACCESS.match(message)):
+        if self.access is None and (match := X86_ACCESS.match(message)):
             self.access = {"instruction fetch": "execute"}.get(match["access"], match["access"])
 
     def number(self, message: str) -> None:
         if self.oops_number is not None:
             return
-        match = _NUMBER.match(message)
+        match = NUMBER.match(message)
         if match is None:
             return
         self.oops_number = int(match["number"])
         text = match["code"].removeprefix("Internal error: ").removeprefix(": ").strip()
         self.oops_code = text or None
-        if self.address is None and (where := _NON_CANONICAL.search(message)):
+        if self.address is None and (where := NON_CANONICAL.search(message)):
             self.address = int(where[1], 16)
         code = re.fullmatch(r"(?:Oops: )?([0-9a-f]{1,16})", text)
         if self.access is not None or code is None:
@@ -167,15 +197,15 @@ class Reading:
         if "ARM" in match["rest"].split():
             # ARM's fault status: Linux sets bit 31 for a prefetch abort; bit 11 is WnR of a data abort.
             self.access = "execute" if status >> 31 else "write" if status >> 11 & 1 else "read"
-        elif match["code"].startswith("Internal error: ") and status >> 26 in _ARM64_ABORTS:
+        elif match["code"].startswith("Internal error: ") and status >> 26 in ARM64_ABORTS:
             # ARM64's syndrome: the class of the exception, and bit 6 is WnR of a data abort.
-            self.access = _ARM64_ABORTS[status >> 26] or ("write" if status >> 6 & 1 else "read")
+            self.access = ARM64_ABORTS[status >> 26] or ("write" if status >> 6 & 1 else "read")
 
     def cpu_line(self, message: str) -> None:
         self._of_user_space = False
         if self.cpu is not None and self.kernel is not None:
             return
-        match = next((match for pattern in _CPU_LINES if (match := pattern.match(message))), None)
+        match = next((match for pattern in CPU_LINES if (match := pattern.match(message))), None)
         if match is None:
             return
         groups = match.groupdict()
@@ -188,7 +218,7 @@ class Reading:
         if self.kernel is not None or not groups.get("kernel"):
             return
         taint = match["taint"] or ""
-        self.taint = "".join(_NAMED_TAINT.findall(taint) if "]=" in taint else _TAINTS.findall(taint))
+        self.taint = "".join(NAMED_TAINT.findall(taint) if "]=" in taint else TAINTS.findall(taint))
         kernel = match["kernel"].strip()
         self.kernel = (kernel[1:].replace(")", "", 1) if kernel.startswith("(") else kernel) or None
 
@@ -197,40 +227,47 @@ class Reading:
 
     def process(self, message: str) -> None:
         if message.startswith("TASK"):
-            if (task := _POWERPC_TASK.match(message)) and self.pid is None:
+            if (task := POWERPC_TASK.match(message)) and self.pid is None:
                 self.comm, self.pid = task["comm"], int(task["pid"])
                 self.cpu = int(task["cpu"]) if self.cpu is None and task["cpu"] else self.cpu
-        elif self.pid is None and (match := _PROCESS.match(message)):
+        elif self.pid is None and (match := PROCESS.match(message)):
             self.comm, self.pid = match["comm"], int(match["pid"])
 
     def modules_line(self, message: str) -> None:
         if self.modules:
             return
         names = re.sub(r"\[last unloaded: [^\]]{0,200}\]?", "", message[18:]).split()[:_MAX_MODULES]
-        found = (_LOADED.fullmatch(name) for name in names)
+        found = (LOADED.fullmatch(name) for name in names)
         self.modules = tuple(LoadedModule(entry[1], entry[2] or "") for entry in found if entry)
 
     def pc_line(self, message: str) -> None:
         self._of_user_space = False
-        if self.pc is None and not self._ended and (match := _PC.match(message)):
+        if self.pc is None and not self._ended and (match := PC.match(message)):
             self.pc = _place(match)
             self._pc_in = self._traces[-1]
             self._pc_at = len(self._pc_in)
 
     def lr_line(self, message: str) -> None:
-        if self.lr is None and not self._ended and (match := _PC.match(message)):
+        if self.lr is None and not self._ended and (match := PC.match(message)):
             self.lr = _place(match)
 
     def registers_line(self, message: str) -> None:
-        if _USER_PC.match(message):
+        if USER_PC.match(message):
             self._of_user_space = True
         if not self._ended and not self._of_user_space and len(self._register_lines) < _MAX_REGISTERS:
-            self._register_lines.append(message[:256])
+            self._register_lines.append(message[:_MAX_CHARS])
+
+    def registers_block(self, lines: str) -> None:
+        """Many of x86 at once, with a line end between two lines."""
+        if not self._ended and not self._of_user_space:
+            room = _MAX_REGISTERS - len(self._register_lines)
+            self._register_lines += [line.rstrip()[:_MAX_CHARS] for line in lines.split("\n", room)[:room]]
 
     def finish(self) -> None:
         """All lines have been read."""
         if self._register_lines:
-            found: list[tuple[str, str]] = _REGISTER.findall("\n".join(self._register_lines))
+            text = "\n".join(self._register_lines)
+            found: list[tuple[str, str]] = REGISTER.findall(text)
             names = [name.lower() for name, _ in found]
             if len(set(names)) < len(names):  # the first word on each counts
                 first = {name: index for index, name in reversed([*enumerate(names)])}
@@ -238,12 +275,12 @@ class Reading:
             self.registers = {
                 name: int(value, 16) for name, (_, value) in zip(names[:_MAX_REGISTERS], found, strict=False)
             }
-        for line in self._register_lines:
-            if self.access is None and (cause := _RISCV_CAUSE.search(line)):
-                self.access = _RISCV_CAUSES.get(int(cause[1], 16))
-            if self.access is None and (store := _POWERPC_ACCESS.search(line)):
-                self.access = "write" if int(store["status"], 16) & _POWERPC_STORES[store["name"]] else "read"
-            if self.cpu is None and (last := _CPU_AT_END.search(line)):
+            if self.access is None and "cause: " in text:
+                causes = (RISCV_CAUSES.get(int(cause, 16)) for cause in RISCV_CAUSE.findall(text))
+                self.access = next(filter(None, causes), None)
+            if self.access is None and (store := POWERPC_ACCESS.search(text)):
+                self.access = "write" if int(store["status"], 16) & POWERPC_STORES[store["name"]] else "read"
+            if self.cpu is None and (last := CPU_AT_END.search(text)):
                 self.cpu = int(last[1])
         if self.address is None:
             self.address = self.registers.get("dar", self.registers.get("dear"))
@@ -282,7 +319,7 @@ class Reading:
     def arm_frame(self, message: str) -> None:
         if self._ended:
             return
-        match = _ARM_FRAME.match(message) or _ARM_FRAME_NEW.match(message)
+        match = ARM_FRAME.match(message) or ARM_FRAME_NEW.match(message)
         if match is None:
             return
         groups = match.groupdict()
@@ -301,7 +338,7 @@ class Reading:
         if self._ended or self._aside:
             self._aside = False
             return
-        if "<" in message and (mark := _MARK.match(message)):
+        if "<" in message and (mark := MARK.match(message)):
             self.marker(mark[1])
         self._traces[-1].push((message, self._context))
 
@@ -314,11 +351,11 @@ class Reading:
             self._traces[-1].push_rows(rows, self._context)
 
     def inline(self, message: str) -> None:
-        if not self._ended and (match := _INLINE.match(message)):
+        if not self._ended and (match := INLINE.match(message)):
             self._push(Frame(match[1], context=self._context, inline=True))
 
     def inline_pc(self, message: str) -> None:
-        if self.pc is None and not self._ended and (match := _INLINE.search(message)):
+        if self.pc is None and not self._ended and (match := INLINE.search(message)):
             self._push(Frame(match[1], inline=True))
 
     def takes_line(self, message: str) -> None:
@@ -328,21 +365,21 @@ class Reading:
     def lock(self, message: str) -> None:
         if self._taking:
             self._takes(message)
-        elif len(self.holds) < _MAX_TRACES and (match := _AT.search(message)):
+        elif len(self.holds) < _MAX_TRACES and (match := AT.search(message)):
             self.holds.append(_place(match))
 
     def _takes(self, message: str) -> None:
-        if match := _AT.search(message):
+        if match := AT.search(message):
             self.takes.append(_place(match))
             self._taking -= 1
 
     def code_line(self, message: str) -> None:
-        if self.code is None and not self._of_user_space and (match := _CODE.match(message)):
+        if self.code is None and not self._of_user_space and (match := CODE.match(message)):
             self.code = match["code"].strip()
 
     def end_trace_line(self, message: str) -> None:
         self._ended = True
-        if self.end_trace is None and (match := _END_TRACE.match(message)):
+        if self.end_trace is None and (match := END_TRACE.match(message)):
             self.end_trace = match["id"]
 
     def panic(self, _: str) -> None:
@@ -374,6 +411,7 @@ READERS: dict[str, Read] = {
     "pc": _R.pc_line,
     "lr": _R.lr_line,
     "registers": _R.registers_line,
+    "register block": _R.registers_block,
     "process": _R.process,
     "modules": _R.modules_line,
     "code": _R.code_line,
@@ -384,71 +422,3 @@ READERS: dict[str, Read] = {
     "endtrace": _R.end_trace_line,
     "panic": _R.panic,
 }
-
-_MARK = re.compile(r"[ \t]{0,40}<([A-Z#]{2,8})>")
-_ARM_FRAME = re.compile(
-    rf"\[<(?P<callee_at>[0-9a-f]{{1,16}})>\] \({PLACE_GROUPS.format('callee')}\) from "
-    rf"\[<(?P<caller_at>[0-9a-f]{{1,16}})>\] \({PLACE_GROUPS.format('caller')}"
-)
-_ARM_FRAME_NEW = re.compile(
-    rf" ?{PLACE_GROUPS.format('callee')} from (?=\S{{1,128}}\+0x){PLACE_GROUPS.format('caller')}$"
-)
-_INLINE = re.compile(
-    rf"(?:[ \t]{{1,40}}|[ER]?IP: (?:[0-9a-f]{{4}}:)?)(?:{ADDRESS} ?)?({FUNCTION}) [\w./+-]{{1,200}}:\d"
-)
-_AT = re.compile(rf", at: (?:{ADDRESS} ?)?{SYM}")
-_PC = re.compile(rf"[^+]{{0,60}}?(?=[A-Za-z_.][\w.$]{{0,127}}\+0x){SYM}")
-_USER_PC = re.compile(r"[ER]IP: 00(?:33|23|73):")
-"""The selectors of user code: 64 bits, 32 bits on a kernel of 64, 32 bits."""
-_REGISTER = re.compile(
-    r"\b([a-zA-Z]{1,3}[0-9]{0,2}|e?flags|EFLAGS|DEAR) ?: ?(?:[0-9a-f]{4}:)?(?:\[<)?([0-9a-fA-F]{8,16})\b", re.ASCII
-)
-_FAULT = re.compile(
-    r"(?:BUG: |CPU \d{1,5} )?(?:[Uu]nable to handle (?:kernel )?|[Kk]ernel tried to |[Kk]ernel (?=NULL))?"
-    r"(?:(?P<what>NULL pointer dereference|paging request|page fault)|(?P<what2>[a-zA-Z][\w -]{1,60}?))"
-    r"(?: in \w{1,16}| on (?:read|write|instruction fetch))?"
-    r"(?:,? (?:at virtual address|at address|at|for address|address)(?::|) ?(?:0x)?(?P<address>[0-9a-f]{1,16})\b|$)"
-    r"(?: when (?P<access>read|write|execute))?"
-)
-_UNHANDLED = re.compile(
-    r"Unhandled (?:fault|prefetch abort): (?P<what>[^()]{1,80}?) \(0x[0-9a-f]{1,8}\)"
-    r"(?: at 0x(?P<address>[0-9a-f]{1,16}))?"
-)
-_X86_ACCESS = re.compile(r"#PF: \w{1,20} (?P<access>read|write|instruction fetch)\b")
-_NUMBER = re.compile(r"(?P<code>.{0,160}?) ?\[#(?P<number>\d{1,6})\](?P<rest>.{0,80})")
-_ARM64_ABORTS = {0x20: "execute", 0x21: "execute", 0x24: "", 0x25: ""}
-"""Classes of exceptions: instruction aborts, and data aborts; each from a lower level and from the same."""
-_NON_CANONICAL = re.compile(r"non-canonical address 0x([0-9a-f]{1,16})")
-_CPU = re.compile(
-    r"CPU: (?P<cpu>\d{1,5}) (?:UID: \d{1,10} )?PID: (?P<pid>-?\d{1,10}) Comm: (?P<comm>.{1,64}?) "
-    r"(?:Kdump: loaded )?(?:Not tainted[ -]{0,40}?|Tainted: ?(?P<taint>(?:\[\w\]=\w{1,40},?|[A-Z -]){1,60}?)) {1,8}"
-    r"(?P<kernel>(?:\d{1,3}\.|[a-z]).{0,200})"
-)
-# Red Hat's kernels have more letters, which stand as dashes where they are not set.
-_TAINT_BUILD = r"(?:Not tainted[ -]{0,40}?|Tainted: ?(?P<taint>[A-Z -]{1,60}?)) {1,8}(?P<kernel>\(?\d{1,3}\..{0,200})"
-# Up to 3.8, arm's before 3.0, and a hung task's.
-_PID = re.compile(r"Pid: (?P<pid>\d{1,10}), comm: (?P<comm>.{1,64}?) (?:xid: #\d{1,10}, )?" + _TAINT_BUILD)
-_OLD_CPU = re.compile(rf"CPU:? {{1,4}}(?P<cpu>\d{{1,5}})(?: {{2,4}}{_TAINT_BUILD}|$)")
-_BUILD = re.compile(r" {4,8}" + _TAINT_BUILD)
-_WARNED = re.compile(
-    r"WARNING: (?:CPU: (?P<cpu>\d{1,5}) PID: (?P<pid>-?\d{1,10}) at|.{1,300}"
-    r", CPU#(?P<cpu2>\d{1,5}): (?P<comm>.{1,64})/(?P<pid2>\d{1,10})$)"
-)
-_POWERPC = re.compile(r"REGS: [0-9a-f]{8,16} TRAP: [0-9a-f]{1,4} {1,8}" + _TAINT_BUILD)
-_CPU_LINES = (_CPU, _PID, _OLD_CPU, _BUILD, _WARNED, _POWERPC)
-_TAINTS = re.compile(r"[A-Z]")
-_NAMED_TAINT = re.compile(r"\[(\w)\]=")
-# What PowerPC says of a data access: bit 6 of DSISR, bit 8 of ESR (counted from the left) is a store.
-_POWERPC_ACCESS = re.compile(r"\bDE?AR: [0-9a-fA-F]{8,16},? (?P<name>DSISR|ESR): ?(?P<status>[0-9a-fA-F]{8,16})\b")
-_POWERPC_STORES = {"DSISR": 1 << 25, "ESR": 1 << 23}
-_CPU_AT_END = re.compile(r"EFLAGS: [0-9a-f]{8} {1,3}CPU: (\d{1,5})$")
-_DOING = re.compile(r" on (read|write) at ")
-_RISCV_CAUSE = re.compile(r"\bcause: ([0-9a-f]{1,16})\b")
-_RISCV_CAUSES = {1: "execute", 5: "read", 7: "write", 12: "execute", 13: "read", 15: "write"}
-_PROCESS = re.compile(r"Process (?P<comm>.{1,64}?) \(pid: (?P<pid>\d{1,10})")
-_POWERPC_TASK = re.compile(
-    r"TASK = [0-9a-fA-F]{8,16}\[(?P<pid>\d{1,10})\] '(?P<comm>.{1,64}?)'(?:.{0,80}\bCPU: (?P<cpu>\d{1,5}))?"
-)
-_LOADED = re.compile(r"([\w-]{1,64})(?:\(([A-Z+-]{1,16})\))?")
-_CODE = re.compile(r"(?:Code|Bad code|Unable to access opcode bytes|Instruction dump).{0,40}?: (?P<code>.{1,400})")
-_END_TRACE = re.compile(r"---\[ end trace (?P<id>[0-9a-f]{1,32}) \]---")

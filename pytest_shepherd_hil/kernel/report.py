@@ -135,8 +135,8 @@ class Report:
         Returns:
             Where the next line is that is to be looked at more closely, or the end; and the newest time.
         """
-        times, table, reader = rows.times, rows.rows, self.reader
-        if not newest <= times[start] <= newest + 1.0:
+        messages, reader = rows.messages, self.reader
+        if not newest <= rows.time(start) <= newest + 1.0:
             return start, newest
         stop = max(start, min(rows.next_stop(start), start + _MAX_TOTAL_LINES - 1 - self._total))
         first = number - start
@@ -144,7 +144,7 @@ class Report:
         for index in rows.others_from(start):
             if index >= stop:
                 break
-            message = table[index][6].rstrip()
+            message = messages[index].rstrip()
             if not message or ("]" in message and may_embed(message)):
                 stop = index
                 break
@@ -155,21 +155,21 @@ class Report:
             if shape == "text":
                 continue
             if frames < index:
-                reader.add_rows(table[frames:index])
+                reader.add_rows(rows, frames, index)
             if shape is not None:
                 reader.add_shape(shape, message)
                 frames = index + 1
                 continue
             self._keep(rows, begin, index, first)
             begin = frames = index
-            if not self.pass_plain(message, times[index]):
+            if not self.pass_plain(message, rows.time(index)):
                 stop = index
                 break
             begin = frames = index + 1
         if frames < stop:
-            reader.add_rows(table[frames:stop])
+            reader.add_rows(rows, frames, stop)
         self._keep(rows, begin, stop, first)
-        return stop, times[stop - 1] if stop > start else newest
+        return stop, rows.time(stop - 1) if stop > start else newest
 
     def _keep(self, rows: Rows, start: int, stop: int, first: int) -> None:
         """Note that these lines are of the report; ``first`` is the number of the first of all."""
@@ -177,7 +177,7 @@ class Report:
             return
         if (room := MAX_LINES - len(self._lines)) > 0:
             self._lines += rows.lines[start : min(stop, start + room)]
-        self.last_line, self.last_time = first + stop - 1, rows.times[stop - 1]
+        self.last_line, self.last_time = first + stop - 1, rows.time(stop - 1)
         self._total += stop - start
         self._foreign = 0
 
@@ -381,7 +381,8 @@ class Report:
     def _unnamed(self, what: str, crash: Crash) -> str:
         """What happened without its numbers and without the process: which one it hit is chance."""
         for comm in {self._groups.get("comm"), crash.comm} - {None, ""}:
-            what = re.sub(rf"(?<![\w-]){re.escape(comm or '')}(?![\w-])", "#", what)
+            if comm and comm in what:
+                what = re.sub(rf"(?<![\w-]){re.escape(comm)}(?![\w-])", "#", what)
         return normalised(what)
 
     def _what(self, crash: Crash) -> str:

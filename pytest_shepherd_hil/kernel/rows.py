@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from itertools import pairwise
-from typing import NamedTuple
+from itertools import compress, pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["MAX_LINE_CHARS", "Row", "Rows"]
 
@@ -16,21 +19,23 @@ MAX_LINE_CHARS = 1024
 # other classes cost more.
 _FUNCTION = r"[A-Za-z_.][A-Za-z0-9_.$]{0,127}"
 _REST = r"[^\n\[\],]*\n"
-# A line as printk writes it, with an ordinary frame, a guess, or another message; or any other line.
+# A line as printk writes it, with an ordinary frame, a guess, registers of x86, or another message; or any other line.
 _ROW = re.compile(
-    r"\[([ 0-9]{5}\.[0-9]{6})\](?:\[ {0,8}[TC] {0,8}[0-9]{1,8}\])? ?"
+    r"\[( {0,4}+[0-9]{1,5}+\.[0-9]{6})\](?:\[ {0,8}[TC] {0,8}[0-9]{1,8}\])? ?"
     r"(?:"
     r" {1,24}+(?:\[<[0-9a-f]{8,16}>\] )?"
     rf"(?:(\?) {_FUNCTION}\+0x[0-9a-f]{{1,8}}/0x[0-9a-f][^\n\[\],]*(?:\[[A-Za-z0-9_-]{{1,64}}\])?\n"
     rf"|(?![0-9a-f]{{16}})({_FUNCTION})\+0x([0-9a-f]{{1,8}})/0x([0-9a-f]{{1,8}})"
     rf"(?: \[([A-Za-z0-9_-]{{1,64}})\])?{_REST})"
+    r"|((?:R(?:[A-D]X|[SD]I|[BS]P|[0-9]{2})|[CD]R[0-9]|[DEFGS]S|PKRU): {1,2}[^\s\[\]][^\n\[\]]*)\n"
     r"|([^\n]+)\n"
     r")|[^\n]*\n"
 )
-_TIME = re.compile(r" *[0-9]+\.[0-9]+$")
+_TIME_CHARS = 12
+"""Of a time as printk writes it, where it has come to less than a day: such times are in order if their texts are."""
 
-Row = tuple[str, str, str, str, str, str, str]
-"""Time, ``?`` of a guess, function, offset, size and module of a frame, and the message of any other line."""
+Row = tuple[str, str, str, str, str, str, str, str]
+"""Time, ``?`` of a guess, function, offset, size and module of a frame, registers, and the message of any other."""
 
 
 class Rows(NamedTuple):
@@ -39,12 +44,16 @@ class Rows(NamedTuple):
     lines: list[str]
     """As they came, none longer than a report keeps."""
     rows: list[Row]
+    times: Sequence[str]
+    """Empty where a line has none."""
+    guesses: Sequence[str]
+    functions: Sequence[str]
+    registers: Sequence[str]
+    messages: Sequence[str]
     others: list[int]
-    """Which are neither an ordinary frame nor a guess, but for those without a time."""
+    """Which are neither an ordinary frame, nor a guess, nor registers, but for those without a time."""
     stops: list[int]
     """Which have no time, or one that is not soon after the one before it: these are to be looked at one by one."""
-    times: list[float]
-    """-1 where there is none."""
 
     @classmethod
     def of(cls, text: str) -> Rows:
@@ -54,21 +63,22 @@ class Rows(NamedTuple):
         lines.pop()
         if max(map(len, lines)) > MAX_LINE_CHARS:
             lines = [line[:MAX_LINE_CHARS] for line in lines]
-        columns = list(zip(*rows, strict=True))
-        others = [index for index, message in enumerate(columns[6]) if message]
-        try:
-            times = list(map(float, columns[0]))
-        except ValueError:
-            times = [float(time) if _TIME.match(time) else -1.0 for time in columns[0]]
-        else:
-            if times[-1] <= times[0] + 1.0 and times == sorted(times):
-                return cls(lines, rows, others, [], times)
-        stops = [
-            index
-            for index, (before, time) in enumerate(pairwise([times[0], *times]))
-            if time < 0.0 or not before <= time <= before + 1.0
-        ]
-        return cls(lines, rows, others, stops, times)
+        times, guesses, functions, _, _, _, registers, messages = zip(*rows, strict=True)
+        others = list(compress(range(len(rows)), messages))
+        stops: list[int] = []
+        in_order = list(times) == sorted(times) and len("".join(times)) == _TIME_CHARS * len(times)
+        if not in_order or float(times[-1]) > float(times[0]) + 1.0:
+            seconds = [float(time) if time else -1.0 for time in times]
+            stops = [
+                index
+                for index, (before, time) in enumerate(pairwise([seconds[0], *seconds]))
+                if time < 0.0 or not before <= time <= before + 1.0
+            ]
+        return cls(lines, rows, times, guesses, functions, registers, messages, others, stops)
+
+    def time(self, index: int) -> float:
+        """The kernel time of a line; -1 where it has none."""
+        return float(self.times[index] or -1.0)
 
     def next_stop(self, start: int) -> int:
         """The first stop after a line, or the end."""
@@ -82,4 +92,4 @@ class Rows(NamedTuple):
     def is_blank(self, index: int) -> bool:
         """Whether a line says nothing at all."""
         row = self.rows[index]
-        return not (self.lines[index] if not row[0] else row[1] or row[2] or row[6].rstrip())
+        return not (self.lines[index] if not row[0] else any(row[1:7]) or row[7].rstrip())

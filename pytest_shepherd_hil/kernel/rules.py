@@ -161,7 +161,7 @@ class Rules:
     by_first: Mapping[str, tuple[Rule, ...]]
     """For the first character of a message, the rules that may match it."""
     gates: Gates
-    """For its first two characters, what tells a message that no rule matches."""
+    """For its first three characters, what tells a message that no rule matches."""
     _texts: tuple[str, ...] = ()
     _others: Rules | None = None
     """The rules without ``remains``, where some have that."""

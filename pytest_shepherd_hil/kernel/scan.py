@@ -61,7 +61,6 @@ class Scanner:
         self._rules = load_rules() if rules is None else rules
         self._detector = Detector(self._rules, unfinished=False)
         self._prefilter = Prefilter.of(self._rules)
-        self._in_reports = Prefilter.of(self._rules.in_reports)
         self._rest: list[bytes] = []
         self._size = 0
         self.lines = 0
@@ -131,13 +130,13 @@ class Scanner:
     def _lines(self, data: bytes) -> list[Incident]:
         """Judge whole lines, none of them too long."""
         found: list[Incident] = []
-        candidates = self._prefilter.candidates(data)
+        in_reports: list[int] = []
+        candidates = self._prefilter.candidates(data, in_reports)
         if candidates is None:
             self._judge_all(data, found)
             return found
-        in_reports = self._in_reports.candidates(data) if self._detector.pending else None
         # A report may be open from the block before: what is of it is no matter of candidates.
-        position = looked_at = self._judge(data, 0, found, in_reports or ())
+        position = looked_at = self._judge(data, 0, found, in_reports)
         for candidate in candidates:
             if candidate < looked_at:
                 continue
@@ -149,8 +148,7 @@ class Scanner:
             self._pass_over(data, position, start, found, before_news=True)
             self._held += self._detector.feed(line._replace(number=self.lines))
             self.lines += 1
-            in_reports = self._in_reports.candidates(data) if in_reports is None else in_reports
-            position = looked_at = self._judge(data, looked_at, found, in_reports or ())
+            position = looked_at = self._judge(data, looked_at, found, in_reports)
         self._pass_over(data, position, len(data), found)
         return found
 
@@ -225,7 +223,9 @@ class Scanner:
     def _run(self, segment: bytes) -> int:
         """Judge lines that no rule matches, as long as the report is open; tells how many bytes of them."""
         detector, number = self._detector, self.lines
-        text = segment.decode("utf-8", "replace").replace("\r", "")
+        text = segment.decode("utf-8", "replace")
+        if "\r" in text:
+            text = text.replace("\r", "")
         text = text if text.endswith("\n") else text + "\n"
         plain = undecorated(text)
         rows = Rows.of(plain)

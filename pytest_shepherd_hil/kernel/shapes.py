@@ -99,7 +99,6 @@ _SHAPES: Final = (
     ("text", "0123456789abcdef", "", r"[0-9a-f]{4}: {1,80}[0-9a-f]|[0-9a-f]{2,4}[0-9a-f]{4,14}(?::|  )[ 0-9a-f]{4,}"),
     ("text", "0123456789", "", r"\d{1,3} locks? held by |\d{1,9} (?:total )?(?:page|slot|swap)"),
     ("text", "[", "", r"\[ {0,8}(?:\d{1,10}|pid) {0,8}\] {1,8}(?:\d|uid|tgid)"),
-    ("text", "", "", r"\S{1,32} {1,32}[RSDTtZXI] .{0,24}(?:stack:|running task| \d{1,8} {1,8}\d)"),
 )
 
 # How lines begin that belong to a report and say nothing that is kept.
@@ -162,6 +161,8 @@ _KNOWN: Final = frozenset({*map(chr, range(33, 127)), " ", "\t"})
 _PATTERNS: Final = tuple((shape, chars, text, re.compile(f"^(?:{pattern})")) for shape, chars, text, pattern in _SHAPES)
 _LOOKS: Final = _Looks()
 _PLACE: Final = re.compile(PLACE)
+_TASK: Final = re.compile(r"\S{1,32} {1,32}[RSDTtZXI] .{0,24}(?:stack:|running task| \d{1,8} {1,8}\d)")
+"""A task in a list of tasks: its name, its state."""
 
 
 def shape_of(message: str) -> str | None:
@@ -174,6 +175,6 @@ def shape_of(message: str) -> str | None:
     for text, match, shape in looks:
         if text in message and match(message):
             return shape
-    if message.startswith(texts):
+    if message.startswith(texts) or (message[:1].isalnum() and _TASK.match(message)):
         return "text"
     return "frame" if "+0x" in message and _PLACE.match(message) else None

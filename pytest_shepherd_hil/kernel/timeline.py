@@ -27,12 +27,6 @@ class Timeline:
         self._passed = False
         """Lines have been passed over since the last that was looked at: a jump to the next one need be none."""
 
-    def restart(self) -> None:
-        """A new boot: time begins again."""
-        self.newest = None
-        self._gaps.clear()
-        self.replaying = self._passed = False
-
     def is_back(self, time_s: float | None) -> bool:
         """Whether ``time_s`` is clearly before the newest time."""
         return time_s is not None and self.newest is not None and time_s < self.newest - _TOLERANCE_S

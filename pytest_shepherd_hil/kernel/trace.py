@@ -1,4 +1,4 @@
-"""One call trace of a report: its lines as they come, its frames when they are asked for."""
+"""One call trace of a report: frames, and lines that may be one, which are read when they are asked for."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ PLACE_GROUPS = rf"(?P<{{0}}>{FUNCTION.replace('{', '{{').replace('}', '}}')})(?:
 SYM = PLACE_GROUPS.format("sym")
 _FRAME = re.compile(rf"[ \t]{{0,40}}(?:<[A-Z#]{{2,8}}>)? {{0,2}}(?:{ADDRESS} ?){{0,2}}(?: ?<[A-Z]{{2,4}}> )?{SYM}")
 
-_Pushed = Frame | tuple["str | Row", str | None]
+_Pushed = Frame | tuple[str, str | None]
 
 
 class Trace:
-    """One call trace: what stands above it, and its frames, innermost first; they are read when they are asked for."""
+    """One call trace: what stands above it, and its frames, innermost first."""
 
     def __init__(self, label: str) -> None:
         self.label = label
@@ -46,7 +46,10 @@ class Trace:
 
     def push_rows(self, rows: list[Row], context: str | None) -> None:
         """Add ordinary frames."""
-        self._pushed += [(row, context) for row in rows]
+        self._pushed += [
+            Frame(function, int(offset, 16), int(size, 16), module or None, None, context)
+            for _, _, function, offset, size, module, _, _ in rows
+        ]
         if (more := len(self._pushed) - _MAX_FRAMES) > 0:
             del self._pushed[_MAX_INNERMOST : _MAX_INNERMOST + more]
         self._frames = None
@@ -54,18 +57,24 @@ class Trace:
     @property
     def shows_any(self) -> bool:
         """Whether there are frames, found out without reading them all."""
-        return bool(self._frames) or any(_read_frame(item) is not None for item in self._pushed)
+        return bool(self._frames) or any(
+            isinstance(item, Frame) or _read_frame(*item) is not None for item in self._pushed
+        )
 
     @property
     def frames(self) -> list[Frame]:
         if self._frames is None:
-            self._frames = [frame for item in self._pushed if (frame := _read_frame(item)) is not None]
+            frames = (item if isinstance(item, Frame) else _read_frame(*item) for item in self._pushed)
+            self._frames = [frame for frame in frames if frame is not None]
         return self._frames
 
     @property
     def outermost(self) -> str | None:
         """The function that was pushed last."""
-        frame = _read_frame(self._pushed[-1]) if self._pushed else None
+        if not self._pushed:
+            return None
+        last = self._pushed[-1]
+        frame = last if isinstance(last, Frame) else _read_frame(*last)
         return frame.function if frame else None
 
     @property
@@ -77,13 +86,7 @@ class Trace:
         return any(frame.function in functions for frame in self.frames)
 
 
-def _read_frame(item: _Pushed) -> Frame | None:
-    if isinstance(item, Frame):
-        return item
-    message, context = item
-    if not isinstance(message, str):
-        row = message
-        return Frame(row[2], int(row[3], 16), int(row[4], 16), row[5] or None, None, context)
+def _read_frame(message: str, context: str | None) -> Frame | None:
     match = _FRAME.match(message)
     if match is None:
         return None

@@ -62,14 +62,14 @@ LINES = st.tuples(PREFIXES, MESSAGES).map("".join)
 @settings(max_examples=300, deadline=None)
 def test_rows_say_of_each_line_what_a_line_by_itself_says(lines: list[str]) -> None:
     table = Rows.of("".join(line + "\n" for line in lines))
-    assert len(table.lines) == len(table.rows) == len(table.times) == len(lines)
+    assert len(table.lines) == len(table.rows) == len(lines)
     for index, text in enumerate(lines):
-        time, guess, function, offset, size, module, rest = table.rows[index]
-        if not time or table.times[index] < 0:
+        time, guess, function, offset, size, module, registers, _ = table.rows[index]
+        if not time:
             assert index in table.stops
             continue
         line = parse_line(re.sub(r"[\x00-\x08\x0a-\x1f\x7f]", "", text).encode(), index)
-        assert line.kernel_time_s == table.times[index]
+        assert line.kernel_time_s == table.time(index)
         if guess:
             assert shape_of(line.message) == "guess"
         elif function:
@@ -79,9 +79,12 @@ def test_rows_say_of_each_line_what_a_line_by_itself_says(lines: list[str]) -> N
             (frame,) = trace.frames
             found = (frame.function, frame.offset, frame.size, frame.module or "")
             assert found == (function, int(offset, 16), int(size, 16), module)
+        elif registers:
+            assert shape_of(line.message) == "registers"
+            assert re.sub(r"[\x00-\x08\x0a-\x1f\x7f]", "", registers).rstrip() == line.message
         else:
             assert index in table.others
-            assert re.sub(r"[\x00-\x08\x0a-\x1f\x7f]", "", rest).rstrip() == line.message
+            assert re.sub(r"[\x00-\x08\x0a-\x1f\x7f]", "", table.messages[index]).rstrip() == line.message
 
 
 @given(st.lists(LINES, max_size=30))
