@@ -81,7 +81,7 @@ class SerialPort:
 
     WRITE_TIMEOUT_S = 5.0
     BREAK_S = 0.25
-    READ_MOST = 16 << 10
+    READ_MOST = 32 << 10
 
     def __init__(self, url: str, baudrate: int, *, board: str, break_sender: Callable[[], None] | None = None) -> None:
         self.url = printable(url)
