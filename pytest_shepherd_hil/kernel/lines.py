@@ -132,7 +132,7 @@ def parse_line(raw: bytes, number: int) -> Line:
             caller.replace(" ", "") if caller else None,
             int(level) & 7 if level else None,
         )
-    if ("kernel: " in body or "klogd: " in body) and (match := _SYSLOG.match(body)):
+    if ("kernel" in body or "klogd: " in body) and (match := _SYSLOG.match(body)):
         body = body[match.end() :]
         if match := _PREFIX.match(body):
             return _line(number, text, body, match)
