@@ -293,8 +293,9 @@ class Board:
         lost_s = link.overrun_s
         if lost_s:
             self._say(
-                f"{self.name}: {lost_s:.3g} s of console {link.config.source} were overrun, and what it said in them: "
-                f"this computer was too busy; sample more slowly, or set a larger ring_mb in [boards.{self.name}.logic]"
+                f"{self.name}: {lost_s:.3g} s of console {link.config.source} were overrun, and what it said in them; "
+                "this computer was too busy: sample more slowly, or set a larger ring_mb in "
+                f"[boards.{self.name}.logic]"
             )
 
     def close(self) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["SigrokCli"]
 
 _READ_BYTES = 1 << 20
+_GATHER_S = 0.004
+"""How long samples are let gather, where the pipe has room for them: sigrok-cli writes thousands of times a second."""
 _F_SETPIPE_SZ: Final = getattr(fcntl, "F_SETPIPE_SZ", 1031)
 
 
@@ -85,8 +87,10 @@ class SigrokCli:
         assert self._process.stdout is not None
         self._out = self._process.stdout.fileno()
         os.set_blocking(self._out, False)
+        self._gather_s = 0.0
         with suppress(OSError):  # more room for samples while this process is busy; a limit may forbid it
             fcntl.fcntl(self._out, _F_SETPIPE_SZ, _READ_BYTES)
+            self._gather_s = _GATHER_S
 
     def _rehearse(self, samplerate: int) -> srzip.Layout:
         with tempfile.TemporaryDirectory(prefix="shepherd-hil-") as folder:
@@ -140,6 +144,7 @@ class SigrokCli:
         poll.register(self._out, select.POLLIN)
         if not poll.poll(max(0.0, timeout_s) * 1000):
             return b""
+        time.sleep(self._gather_s)
         try:
             data = os.read(self._out, _READ_BYTES)
         except BlockingIOError:
