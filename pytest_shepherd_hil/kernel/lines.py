@@ -296,13 +296,6 @@ class LineSplitter:
         self._cut(lines)
         return lines
 
-    def take_pending(self) -> bytes:
-        """The unfinished rest, which is then no longer pending: for the end of a stream."""
-        rest = bytes(self._pending).rstrip(b"\r")
-        self._start += len(self._pending)
-        self._pending.clear()
-        return rest
-
     def _cut(self, lines: list[tuple[int, int, bytes]]) -> None:
         pending, size = self._pending, self._max
         if len(pending) <= size:

@@ -24,7 +24,6 @@ CMA_IDLE_KB = 45056
 CMA_USE_KB = 3811 * 4
 PRU_FAULT_DELAY_S = 0.05
 STEP_S = 0.002
-DEPENDS = ("pru_rproc", "irq_pruss_intc", "pruss", "pruss_soc_bus", "remoteproc")
 MODES = ("harvester", "hrv_adc_read", "emulator", "emu_adc_read", "debug", "none")
 
 _FOUND = (

@@ -47,8 +47,7 @@ def lines_of(chunks: Iterable[bytes]) -> list[bytes]:
     """The lines that the live judge gets to see."""
     splitter = LineSplitter()
     lines = [line for chunk in chunks for line in splitter.feed(chunk)]
-    rest = splitter.take_pending()
-    return [*lines, rest] if rest else lines
+    return lines + [line for line in splitter.feed(b"\n") if line]
 
 
 def last_words(incidents: Iterable[Incident]) -> list[Incident]:

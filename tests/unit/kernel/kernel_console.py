@@ -81,8 +81,7 @@ def judge_chunks(chunks: Iterable[bytes]) -> list[Incident]:
     """The same for a stream in chunks."""
     splitter, detector = LineSplitter(), Detector(RULES)
     pieces = [(number, raw) for chunk in chunks for number, _, raw in splitter.feed_at(chunk)]
-    if rest := splitter.take_pending():
-        pieces.append((splitter.number, rest))
+    pieces += [(number, raw) for number, _, raw in splitter.feed_at(b"\n") if raw]
     out = [incident for number, raw in pieces for incident in detector.feed(parse_line(raw, number))]
     return out + detector.flush()
 
