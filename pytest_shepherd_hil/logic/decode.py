@@ -1,7 +1,4 @@
-"""sigrok's own protocol decoders on a finished capture.
-
-The only place that imports pysigrok's decoders, which are GPLv3+ as pysigrok is; imported when used, not before.
-"""
+"""sigrok's own protocol decoders on a finished capture."""
 
 from __future__ import annotations
 
@@ -107,9 +104,9 @@ def _options(cls: Any, given: Mapping[str, object]) -> dict[str, object]:
 
 
 def _load(decoder: str) -> Any:
-    from importlib.metadata import entry_points
+    from pytest_shepherd_hil.logic.pysigrok import decoders, load
 
-    found = {entry.name: entry for entry in entry_points(group="pysigrok.decoders")}
+    found = decoders()
     if not found:
         raise HostError("pysigrok's decoders are not installed; pip install pysigrok pysigrok-libsigrokdecode")
     if decoder not in found:
@@ -117,7 +114,7 @@ def _load(decoder: str) -> Any:
         raise LogicError(
             f"sigrok has no decoder {decoder!r}; " + (f"did you mean {' or '.join(near)}?" if near else _list(found))
         )
-    return found[decoder].load()
+    return load(found[decoder])
 
 
 def _list(names: Iterable[str]) -> str:
@@ -132,8 +129,9 @@ def _run(
     pins: Mapping[str, str],
     annotations: bool,
 ) -> list[Annotation]:
-    from sigrokdecode import OUTPUT_ANN, OUTPUT_PYTHON, SRD_CONF_SAMPLERATE
+    from pytest_shepherd_hil.logic.pysigrok import sigrokdecode
 
+    srd = sigrokdecode()
     found: list[Annotation] = []
     decoders = [cls() for cls in stack]
     for decoder, chosen in zip(decoders, options, strict=True):
@@ -143,7 +141,7 @@ def _run(
     for pin, channel in pins.items():
         decoders[0].set_channelnum(pin, bits.index(capture.bit(channel)))
     for below, above in pairwise(decoders):
-        below.add_callback(OUTPUT_PYTHON, None, above.decode)
+        below.add_callback(srd.OUTPUT_PYTHON, None, above.decode)
 
     def show(start: int, end: int, data: Any) -> None:
         found.append(Annotation(start, end, [stack[-1].annotations[data[0]][0], data[1][0]]))
@@ -151,11 +149,11 @@ def _run(
     def give(start: int, end: int, data: Any) -> None:
         found.append(Annotation(start, end, data))
 
-    decoders[-1].add_callback(*((OUTPUT_ANN, None, show) if annotations else (OUTPUT_PYTHON, None, give)))
+    decoders[-1].add_callback(*((srd.OUTPUT_ANN, None, show) if annotations else (srd.OUTPUT_PYTHON, None, give)))
     for decoder in decoders:
         decoder.reset()
     for decoder in decoders:
-        decoder.metadata(SRD_CONF_SAMPLERATE, capture.samplerate)
+        decoder.metadata(srd.SRD_CONF_SAMPLERATE, capture.samplerate)
     for decoder in decoders:
         decoder.start()
     decoders[0].run(CaptureInput(capture.samples, capture.unitsize, bits))

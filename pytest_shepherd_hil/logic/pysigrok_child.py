@@ -1,7 +1,6 @@
 """Runs a hardware plugin of pysigrok, in a process of its own: ``python -m pytest_shepherd_hil.logic.pysigrok_child``.
 
-pysigrok and its plugins are GPLv3+ and are imported here alone, when such a driver is used. A plugin's call cannot be
-interrupted and may wait for its device for ever; a process can be ended.
+A plugin's call cannot be interrupted and may wait for its device for ever; a process can be ended.
 
 The request is a line of JSON on the command line. What comes of it is on stdout: a line of JSON, ``{"samplerate": …,
 "channels": […]}`` and then the samples, one unit each, or ``{"error": what, "says": why}``.
@@ -14,9 +13,9 @@ import json
 import os
 import sys
 from contextlib import redirect_stdout
-from importlib.metadata import entry_points
 from typing import Any, NoReturn
 
+from pytest_shepherd_hil.logic.pysigrok import hardware, load, sigrokdecode
 from pytest_shepherd_hil.logic.samples import unitsize_of
 
 __all__ = ["main"]
@@ -55,9 +54,9 @@ def main() -> None:
 def _plugin(name: str, out: int) -> Any:
     """The plugin whose driver is called that: an entry point's own name may be another."""
     found = {}
-    for entry in entry_points(group="pysigrok.hardware"):
+    for entry in hardware():
         try:
-            cls: Any = entry.load()
+            cls = load(entry)
         except Exception as error:  # noqa: BLE001  another plugin's fault is not ours, unless it is the one wanted
             found[entry.name] = error
             if entry.name.replace("_", "-") == name.replace("_", "-"):
@@ -70,8 +69,6 @@ def _plugin(name: str, out: int) -> Any:
 
 
 def _take(cls: Any, request: dict[str, Any], out: int) -> tuple[Any, bytes]:
-    from sigrokdecode import OUTPUT_PYTHON
-
     rates = [int(rate) for rate in getattr(cls, "samplerates", ())]
     if rates and request["samplerate"] not in rates:
         _fail(out, "samplerate", f"it takes {', '.join(map(str, rates))}")
@@ -84,7 +81,7 @@ def _take(cls: Any, request: dict[str, Any], out: int) -> tuple[Any, bytes]:
     unitsize = unitsize_of(len(driver.logic_channels))
     parts: list[bytes] = []
     driver.add_callback(
-        OUTPUT_PYTHON,
+        sigrokdecode().OUTPUT_PYTHON,
         None,
         lambda start, end, data: (
             parts.append(int(data[1]).to_bytes(unitsize, "little") * (end - start)) if data[0] == "logic" else None
