@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_shepherd_hil.virtual.build import existing, refresh
+from pytest_shepherd_hil.virtual import build
 
 if TYPE_CHECKING:
     import argparse
@@ -20,17 +20,17 @@ def run(options: argparse.Namespace) -> int:
 
 def _build() -> int:
     progress = _Progress()
-    build = refresh(progress.say, progress.live)
-    progress.say(f"Kernel {', '.join((build.release, *build.modules))}: {build.folder}")
+    done = build.refresh(progress.say, progress.live)
+    progress.say(f"Kernel {', '.join((done.release, *done.modules))}: {done.folder}")
     return 0
 
 
 def _where() -> int:
-    build = existing()
-    if build is None:
+    found = build.existing()
+    if found is None:
         print("error: there is no build of the virtual board yet: shepherd-hil virtual build", file=sys.stderr)
         return 1
-    print(build.folder)
+    print(found.folder)
     return 0
 
 

@@ -31,7 +31,8 @@ class Link:
         board: name of the board, for error messages.
         rules: what counts as an incident.
         on_incident: told of each incident, in the watch's thread.
-        on_line: told of each line once it has been judged, in the watch's thread.
+        on_line: told of each line once it has been judged, in the watch's thread; returns the kernel's time now, where
+            the line is known to be no old one.
         on_lost: told, in the watch's thread, that the port has gone.
         open_port: opens the port.
         ask_shell: has the board's shell do a SysRq command, where the console is read only and there is a shell.
@@ -47,7 +48,7 @@ class Link:
         board: str,
         rules: Rules,
         on_incident: Callable[[Incident], None],
-        on_line: Callable[[ConsoleLine], None],
+        on_line: Callable[[ConsoleLine], float | None],
         on_lost: Callable[[PortLostError], None],
         open_port: Callable[[], Port],
         ask_shell: Callable[[str], None] | None = None,

@@ -30,7 +30,7 @@ class Watch:
         detector: judges each line; used by this watch's thread only.
         on_incident: called in the watch's thread for each incident, also for one that has changed.
         on_line: called in the watch's thread for each line, after it has been judged; in a flood of healthy lines only
-            where one of them may be ours.
+            where one of them may be ours. Returns the kernel's time now, where the line is known to be no old one.
         on_lost: called in the watch's thread, once, if the port goes away.
     """
 
@@ -52,7 +52,7 @@ class Watch:
         log: ConsoleLog,
         detector: LiveDetector,
         on_incident: Callable[[Incident], None],
-        on_line: Callable[[ConsoleLine], None],
+        on_line: Callable[[ConsoleLine], float | None],
         on_lost: Callable[[PortLostError], None],
     ) -> None:
         self._port = port
@@ -119,7 +119,9 @@ class Watch:
             return
         for line in lines:
             self._hand_on(self._detector.feed(line.line))
-            self._on_line(line)
+            now_s = self._on_line(line)
+            if now_s is not None:
+                self._detector.is_now(now_s)
 
     def _close_report(self) -> None:
         """The board has fallen silent in the middle of a report: take what there is, half a line too."""

@@ -7,10 +7,12 @@ import re
 import select
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.console.log import ConsoleLog, Wakeup
 from pytest_shepherd_hil.errors import HilError
+from pytest_shepherd_hil.kernel.lines import split_embedded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,20 +45,32 @@ class Fences:
         self._log = log
         self._prefix = f"hil: fence {run}-"
         self._pattern = re.compile(rf"(?<!>){re.escape(self._prefix)}\d+(?![\d'])")
-        self._count = 0
+        self._count = self._newest = 0
         self._out: dict[str, ConsoleLine] = {}
         self._sent_ns = 0
         self._crossed: ConsoleLine | None = None
         self._wakeup: Wakeup | None = None
         self._lock = threading.Lock()
 
-    def on_line(self, line: ConsoleLine) -> None:
-        """Told of every console line once it has been judged; in the watch's thread."""
+    def on_line(self, line: ConsoleLine) -> float | None:
+        """Told of every console line once it has been judged; in the watch's thread.
+
+        Returns:
+            The kernel's time now, where the line is a fence that comes out for the first time.
+        """
         # Anywhere in the line: what somebody types may stand before it. But a shell's echo of our own command is none.
         match = self._pattern.search(line.text)
-        if match is not None:
-            self._out[match[0]] = line
-            self.wake()
+        if match is None:
+            return None
+        # a log that is being shown may stand before it, with a time of its own
+        own = replace(line, line=split_embedded(line.line)[-1])
+        self._out[match[0]] = own
+        self.wake()
+        number = int(match[0].removeprefix(self._prefix))
+        if number <= self._newest:
+            return None
+        self._newest = number
+        return own.kernel_time_s
 
     def nudge(self, timeout_s: float = 5.0) -> None:
         """Have the kernel log something, so that a line that it keeps back comes out. Does not fail."""

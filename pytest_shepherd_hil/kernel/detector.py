@@ -231,6 +231,11 @@ class Detector:
             self._preamble.clear()
         return self._founded(found)
 
+    def is_now(self, time_s: float) -> None:
+        """The owner knows that the last line, of this kernel time, was news, whatever has been shown before."""
+        self._timeline.is_now(time_s)
+        self._shown_again = self._log_wanted = False
+
     def flush(self) -> list[Incident]:
         """Close what is open as it stands: the console has been silent for a while, or the log is at its end."""
         others, self._others = list(self._others.values()), {}

@@ -195,9 +195,11 @@ def split_embedded(line: Line) -> tuple[Line, ...]:
     message = line.message
     if not may_embed(message):
         return (line,)
-    match = _EMBEDDED.search(message, 1)
+    match = _EMBEDDED.search(message)
     if match is None or _is_quoted(message, match.start()):
         return (line,)
+    if not match.start():  # cut short before its first word, or another program's time stood before the kernel's
+        return (_line(line.number, line.text, message, match),)
     first = line._replace(message=message[: match.start()].rstrip())
     return (first, _line(line.number, line.text, message, match))
 

@@ -52,7 +52,8 @@ class Timeline:
             for index in range(len(self._gaps) - 1, -1, -1):
                 low, high = self._gaps[index]
                 if low < time_s < high:
-                    del self._gaps[index:]
+                    # this, too, may be of an old log whose times are greater, only less so: it can be taken back, too
+                    self._gaps[index:] = [(low, time_s)] if time_s > low + _TOLERANCE_S else []
                     self.newest = time_s
                     return True
             if self._gaps and self._gaps[-1][1] == newest and time_s >= self._gaps[-1][0] - _TOLERANCE_S:
@@ -60,6 +61,12 @@ class Timeline:
                 return True
         self.replaying = True
         return False
+
+    def is_now(self, time_s: float) -> None:
+        """A line of this time is known to be news."""
+        self.newest = time_s
+        self.replaying = self._passed = False
+        self._gaps.clear()
 
     def pass_time(self, time_s: float) -> bool:
         """As :meth:`live` for a line among many that are passed over: a jump between two of these is none."""

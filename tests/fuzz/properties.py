@@ -43,11 +43,11 @@ def cuts_of(data: bytes) -> list[int]:
     return [random.randrange(len(data) + 1) for _ in range(random.randrange(8))]
 
 
-def lines_of(chunks: Iterable[bytes]) -> list[bytes]:
-    """The lines that the live judge gets to see."""
+def lines_of(chunks: Iterable[bytes]) -> list[tuple[int, bytes]]:
+    """The lines that the live judge gets to see, with their numbers: pieces of an overlong line have the same."""
     splitter = LineSplitter()
-    lines = [line for chunk in chunks for line in splitter.feed(chunk)]
-    return lines + [line for line in splitter.feed(b"\n") if line]
+    lines = [(number, raw) for chunk in chunks for number, _, raw in splitter.feed_at(chunk)]
+    return lines + [(number, raw) for number, _, raw in splitter.feed_at(b"\n") if raw]
 
 
 def last_words(incidents: Iterable[Incident]) -> list[Incident]:
@@ -82,9 +82,9 @@ def check_log(data: bytes, cuts: Sequence[int] = ()) -> list[Incident]:
     return last
 
 
-def _live(lines: Sequence[bytes]) -> list[Incident]:
+def _live(lines: Sequence[tuple[int, bytes]]) -> list[Incident]:
     detector = Detector(RULES)
-    found = [incident for number, raw in enumerate(lines) for incident in detector.feed(parse_line(raw, number))]
+    found = [incident for number, raw in lines for incident in detector.feed(parse_line(raw, number))]
     found += detector.flush()
     assert not detector.pending
     assert detector.flush() == [], "what is closed is closed again"

@@ -412,7 +412,7 @@ def test_a_lost_console_is_an_incident_that_no_line_tells_of() -> None:
 class Kmsg:
     """In place of a board's ``/dev/kmsg``: what is written comes out of the console ``log``, as told."""
 
-    def __init__(self, log: ConsoleLog, told: Callable[[ConsoleLine], None] | None, message: str = "{}") -> None:
+    def __init__(self, log: ConsoleLog, told: Callable[[ConsoleLine], object] | None, message: str = "{}") -> None:
         self.log = log
         self.told = told
         self.message = message
@@ -489,6 +489,19 @@ def test_only_what_the_kernel_printed_is_a_fence(text: str, out: bool, monkeypat
     crossing, _ = fences(log, message=None)
     crossing.on_line(ConsoleLine(parse_line(text.encode(), 6), text.encode(), 1, 0))
     assert crossing.cross(lambda: False) == (7 if out else None)
+
+
+def test_a_fence_tells_the_kernels_time_when_it_comes_out_and_not_when_its_log_is_shown_again() -> None:
+    crossing, _ = fences(ConsoleLog(), message=None)
+
+    def told(text: str) -> float | None:
+        return crossing.on_line(ConsoleLine(parse_line(text.encode(), 6), text.encode(), 1, 0))
+
+    assert told("[    7.000000] hil: fence c0ffee-1") == 7.0
+    assert told("[    0.044043] CPU: 0 PID: 1[    8.366504] hil: fence c0ffee-3") == 8.366504
+    assert told("[    7.000000] hil: fence c0ffee-1") is None
+    assert told("[    8.366504] hil: fence c0ffee-3") is None
+    assert told("[    9.000000] usb 1-1: new device") is None
 
 
 def test_a_nudge_never_fails_and_never_takes_longer_than_it_may() -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.unit.commands.scan_process import Result
 
 QUIET = "".join(
-    f"[{second:5d}.000000] usb 1-1: new high-speed USB device number {second}\n" for second in range(1, 200)
+    f"[{number * 0.3:12.6f}] usb 1-1: new high-speed USB device number {number}\n" for number in range(1, 200)
 )
 KEYS = {"file", "kind", "severity", "headline", "function", "module", "address", "signature", "first_line", "last_line"}
 KEYS |= {"complete", "fatal", "hints"}

@@ -111,3 +111,31 @@ def test_a_crash_whose_lines_have_one_time_is_whole_after_a_damaged_time() -> No
     lines[3] = lines[3].replace("  100.", " 9100.")
     (incident,) = last_words(judge_lines("\n".join(lines).encode().splitlines()))
     assert (incident.first_line, incident.last_line, incident.complete) == (0, 7, True)
+
+
+def test_news_are_news_wherever_they_cut_a_log_that_is_shown_again() -> None:
+    shown = f"debian@sim:~$ dmesg\n{moved(seed('unload-panic'), -942.5)}debian@sim:~$ "
+    news = "[    2.812144] shprd.k: mem corruption?\n[    2.813137] usb 1-1: number 7\n"
+    for cut in range(0, len(shown) + 1, 3):
+        text = healthy(0.7, 5, 0.3) + shown[:cut] + news + shown[cut:]
+        titles = [incident.title for incident in judge_lines(text.encode().splitlines())]
+        assert "shepherd: mem corruption?" in titles, shown[max(cut - 60, 0) : cut]
+
+
+def test_news_after_two_old_logs_of_greater_times_are_news() -> None:
+    shown = "".join(f"debian@sim:~$ cat {n}.log\n{log}" for n, log in enumerate((moved(OOPS, 0.0), CMA)))
+    text = healthy(0.7, 5, 0.3) + shown + "[    2.812144] shprd.k: mem corruption?\n"
+    assert judge_lines(text.encode().splitlines())[-1].title == "shepherd: mem corruption?"
+
+
+def test_what_is_known_to_be_now_ends_a_replay() -> None:
+    timeline = Timeline()
+    assert [timeline.live(time_s) for time_s in (5.0, 2152.0, 900.0, 5.1, 5.2)] == [True, True, True, True, True]
+    assert [timeline.live(time_s) for time_s in (1.0, 5.3)] == [False, True]
+    timeline.live(4000.0)
+    timeline.live(5.3)
+    timeline.live(1.0)
+    timeline.newest = 4000.0  # as after a damaged time that nothing took back
+    assert not timeline.live(5.4)
+    timeline.is_now(5.5)
+    assert timeline.live(5.6)
