@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,8 +72,8 @@ def check_analyzer(bench: Bench) -> Finding:
     assert logic is not None
     wire = bench.wire
     if wire is not None and wire.config.read_only and wire.lost is None:
-        rate, channels = logic.samplerate, ", ".join(logic.channels)
-        return ok(f"it streams {rate} samples a second of {channels}; the console is heard on {wire.config.logic}")
+        found = _sample(bench)
+        return replace(found, says=f"{found.says}; the console is heard on {wire.config.logic}")
     if bench.own is not None or not logic.by_sigrok_cli:
         return _sample(bench)
     device = logic.driver + (f":conn={logic.conn}" if logic.conn else "")

@@ -200,6 +200,8 @@ def _where(part: Capture, zero: int | None) -> str:
     """Said only where the incident does not lie in it."""
     if zero is None or 0 <= zero < len(part):
         return ""
+    if zero in (-1, len(part)):  # all that is known is that it is not in it
+        return f", {'begins after' if zero < 0 else 'ends before'} {_THEN}"
     if zero < 0:
         return f", begins {duration_text(-zero / part.samplerate)} after {_THEN}"
     return f", ends {duration_text((zero - len(part) + 1) / part.samplerate)} before {_THEN}"

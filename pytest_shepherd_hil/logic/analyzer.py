@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.errors import HilError, LogicError, MisuseError
 from pytest_shepherd_hil.logic.acquisition import OverrunError
+from pytest_shepherd_hil.logic.sample_clock import HOST_TIME_S
 from pytest_shepherd_hil.logic.stream import Follower, Recording, Stream
 from pytest_shepherd_hil.logic.until import capture_until, check_until
 from pytest_shepherd_hil.text import first_line
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Follower", "LogicAnalyzer", "Recording"]
 
+CONSOLE_CHANNEL = "uart_tx"
+"""What boards.toml calls the channel on the board's TX line."""
 STREAM_DELAY_S = 0.15
 """How far the newest sample may be behind: a streamed block tells the host's time to about 0.1 s only."""
 
@@ -118,6 +121,8 @@ class LogicAnalyzer:
     ) -> Capture:
         """Capture from now on, for so long or until something is so; during a recording, its next samples.
 
+        Where the analyzer runs already, what was on its way at this moment comes first: up to 0.1 s of before.
+
         ``logic.capture(seconds=1)``, ``logic.capture(until=lambda cap: len(cap.edges("sync")) >= 20)``.
 
         Args:
@@ -184,7 +189,8 @@ class LogicAnalyzer:
                     late = count + round((time.monotonic() - began + STREAM_DELAY_S) * stream.samplerate)
                     stream.wait_for(late, min(1.0, self._patience_s))
                 finally:
-                    recording._end()
+                    for note in recording._end():
+                        self._say(f"{self.board}: {note}")
                 if stream.error is not None:
                     raise stream.error
         finally:
@@ -208,7 +214,8 @@ class LogicAnalyzer:
         on beside it, so that a test can assert that both agree.
 
         Args:
-            channel: the analyzer's name of it, or the board's; without it, ``logic`` of ``[boards.NAME.console]``.
+            channel: the analyzer's name of it, or the board's; without it, ``logic`` of ``[boards.NAME.console]``, or
+                the channel called ``uart_tx``.
             baudrate: bits a second; without it, that of ``[boards.NAME.console]``, or 115200.
 
         Raises:
@@ -220,6 +227,8 @@ class LogicAnalyzer:
 
         named = self._console
         wanted = channel or (named.logic if named is not None else None)
+        if wanted is None and CONSOLE_CHANNEL in self.config.channels.values():
+            wanted = CONSOLE_CHANNEL
         if wanted is None:
             raise MisuseError(
                 f"board {self.board}: logic.console(): give a channel, or name it in boards.toml as 'logic' in "
@@ -238,7 +247,9 @@ class LogicAnalyzer:
         """
         last = self._last
         if last is not None and until_ns is not None:
-            last.wait_for(last.clock.sample_at(until_ns), STREAM_DELAY_S)
+            # the clock can only be late, by as much as a block is at least
+            wanted = last.clock.sample_at(until_ns + round(HOST_TIME_S * 1e9))
+            last.wait_for(wanted, STREAM_DELAY_S + HOST_TIME_S)
         return last.capture() if last is not None else None
 
     def forget(self) -> None:
@@ -295,7 +306,7 @@ class LogicAnalyzer:
                 if joined is not None:
                     joined.append(running)
                 return running, running.total
-            stream = Stream(self.config, opener, self._max_bytes)
+            stream = Stream(self.config, self.board, opener, self._max_bytes)
             stream.users = 1
             self._running = self._last = stream
             if joined is not None:
@@ -332,7 +343,7 @@ class LogicAnalyzer:
             most = room / unitsize / stream.samplerate
             raise MisuseError(
                 f"board {self.board}: logic.capture(seconds={seconds:g}) at {stream.samplerate} Hz is more than the "
-                f"{room >> 20} MiB held in memory; capture {most:.3g} s at most, sample more slowly, or set "
+                f"{room / 2**20:.3g} MiB held in memory; capture {most:.3g} s at most, sample more slowly, or set "
                 f"ring_mb or ring_s in [boards.{self.board}.logic]"
             )
 

@@ -22,7 +22,7 @@ MIN_SAMPLES_PER_BIT = 8.0
 MIN_COARSE_SAMPLES_PER_BIT = 3.0
 """Below this every decoder returns garbage; measured at 115200 baud between 250 and 400 kHz."""
 
-_MORE_STOP: dict[float, tuple[float, ...]] = {1: (), 1.5: (1.1,), 2: (1.25,)}
+_MORE_STOP: dict[float, tuple[float, ...]] = {1: (), 1.5: (1.0,), 2: (1.25,)}
 """Where more than one stop bit is looked at, in bits: early, as there the clocks have gone apart the furthest."""
 
 _TABLE = 1 << 17

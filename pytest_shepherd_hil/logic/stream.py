@@ -6,9 +6,12 @@ import _thread
 import math
 import threading
 import time
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.errors import HilError, LogicError
+from pytest_shepherd_hil.logic.acquisition import DeviceLostError
 from pytest_shepherd_hil.logic.capture import Capture
 from pytest_shepherd_hil.logic.ring import SampleRing
 from pytest_shepherd_hil.logic.sample_clock import SampleClock
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["Follower", "Recording", "Stream"]
 
 _POLL_S = 0.1
+_STALLED_S = 5.0
+"""An analyzer takes samples all the time, whatever the board does: one that brings none for so long hangs."""
+_BLOCK_BYTES = 1 << 16
+"""As much may be gathered on the way before any of it comes."""
 
 
 class Stream:
@@ -35,10 +42,12 @@ class Stream:
     STOP_S = 6.0
 
     def __init__(
-        self, config: LogicConfig, open_acquisition: Callable[[], Acquisition], max_bytes: int | None = None
+        self, config: LogicConfig, board: str, open_acquisition: Callable[[], Acquisition], max_bytes: int | None = None
     ) -> None:
         self._ring_bytes = config.ring_bytes
         self._names = dict(config.channels)
+        self._streams = config.streams
+        self._where = f"board {board}: logic analyzer {config.driver}"
         self._open = open_acquisition
         self.max_bytes = max_bytes
         # reentrant: a signal handler may ask for a snapshot while the main thread holds it
@@ -83,8 +92,16 @@ class Stream:
                 # a little more than may be asked for: samples that come while a capture is being fetched
                 self.ring = SampleRing(acquisition.unitsize, self.max_bytes + self.max_bytes // 8)
                 self._wake()
+            came, longest_s = time.monotonic(), _STALLED_S + _BLOCK_BYTES / acquisition.unitsize / self.samplerate
             while not self._stop:
-                if data := acquisition.read(_POLL_S):
+                data = acquisition.read(_POLL_S)
+                if not data and self._streams and time.monotonic() - came > longest_s:
+                    raise DeviceLostError(
+                        f"{self._where} has brought no sample for {longest_s:.3g} s, though it is still there; unplug "
+                        "it and plug it in again, or give it a USB port of its own"
+                    )
+                if data:
+                    came = time.monotonic()
                     with self._lock:
                         self.ring.append(data)
                         self.clock.note(self.ring.total, time.monotonic_ns())
@@ -115,7 +132,9 @@ class Stream:
                 arrival.release()
             else:
                 self._waiting.append((samples, arrival))
-        arrival.acquire(timeout=timeout_s)
+        if not arrival.acquire(timeout=timeout_s):
+            with self._lock, suppress(ValueError):
+                self._waiting.remove((samples, arrival))
         return self.total >= samples
 
     def opened(self) -> None:
@@ -171,13 +190,22 @@ class Recording:
 
     @property
     def capture(self) -> Capture:
-        """The samples so far; after the block, all of it that the ring still holds."""
+        """The samples so far; after the block, all of it that the ring still holds. ``notes`` say what has left it."""
         found = self._stream.capture(self._start, self._stop)
         assert found is not None  # a recording begins with its first sample
-        return found
+        lost = found.first_sample - self._start
+        if not lost:
+            return found
+        note = (
+            f"the recording's first {lost / found.samplerate:.3g} s have left the memory, which is too small for it: "
+            "set a larger ring_s or ring_mb in [boards.NAME.logic]"
+        )
+        return replace(found, notes=(*found.notes, note))
 
-    def _end(self) -> None:
+    def _end(self) -> tuple[str, ...]:
+        """It ends here; what there is to say of it."""
         self._stop = self._stream.total
+        return self.capture.notes
 
 
 class Follower:

@@ -105,7 +105,7 @@ class TimeLine:
         start = end - ceil(10 * len(bare(line.raw)) * self.capture.samplerate / self.baudrate)
         heard = self._offsets[self._starts >= 0]
         if len(heard) and line.offset < heard[0]:
-            return min(start, end, 0), min(end, 0)
+            return min(start, end, -1), min(end, -1)
         if len(heard) and line.offset > heard[-1]:
             return max(start, len(self.capture)), max(end, len(self.capture))
         return start, end

@@ -228,3 +228,16 @@ def test_samples_that_were_overrun_are_said_at_the_end(suite: Suite) -> None:
     result.stdout.fnmatch_lines(
         ["hil: mute: 2.5 s of console on logic channel uart_tx were overrun, * set a larger ring_mb in *"]
     )
+
+
+def test_the_channel_called_uart_tx_says_what_the_serial_console_says(suite: Suite) -> None:
+    result = suite.run(
+        """
+        def test_both_say_the_same(console, logic, shell):
+            with logic.console() as seen:
+                shell.run("echo hello > /dev/kmsg")
+                console.expect("hello")
+                seen.expect("hello")
+        """
+    )
+    result.assert_outcomes(passed=1)

@@ -117,6 +117,20 @@ def test_a_board_without_an_analyzer_has_no_capture(suite: Suite) -> None:
     assert "  capture   " not in result.stdout.str()
 
 
+def test_a_capture_has_what_was_said_at_the_very_end_of_a_test(suite: Suite) -> None:
+    result = suite.run(
+        """
+        import time
+        def test_it(board):
+            time.sleep(0.5)
+            board.hardware.printk("shprd.k: mem corruption?")
+        """
+    )
+    result.assert_outcomes(failed=1)
+    assert re.search(r"^  capture   capture\.sr, \S+ m?s at 1 MHz; samples and", result.stdout.str(), re.MULTILINE)
+    assert "mem corruption?" in Capture.load(suite.evidence["test_it"] / "capture.sr").uart("uart_tx").text
+
+
 def test_a_test_captures_until_the_console_says_something(suite: Suite) -> None:
     result = suite.run(
         """

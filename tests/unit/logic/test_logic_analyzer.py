@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_shepherd_hil.errors import HilError, LogicError, MisuseError
-from pytest_shepherd_hil.logic import Capture, LogicAnalyzer
+from pytest_shepherd_hil.logic import Capture, LogicAnalyzer, stream
+from pytest_shepherd_hil.logic.acquisition import DeviceLostError
 from pytest_shepherd_hil.logic.probe import ProbeSocket
 from pytest_shepherd_hil.logic.ring import SampleRing
 from tests.unit.logic.probe import CONFIG, LINE, Probe
@@ -89,14 +90,33 @@ def test_a_recording_in_a_recording_is_misuse(logic: LogicAnalyzer) -> None:
         pass
 
 
-def test_a_recording_keeps_only_the_latest(probe: Probe) -> None:
+def test_an_analyzer_that_brings_no_more_samples_is_lost(
+    logic: LogicAnalyzer, probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "_STALLED_S", 0.1)
+    monkeypatch.setattr(stream, "_BLOCK_BYTES", 100_000)
+    probe.limit = 50_000
+    lost = pytest.raises(DeviceLostError, match=r"board sim01: .* has brought no sample for 0\.2 s, .* unplug it")
+    with lost, logic.following() as follower:
+        for _ in range(100):
+            follower.take(1.0, 0.1)
+    probe.limit = None
+    assert len(logic.capture(0.01)) == 10_000
+
+
+def test_a_recording_keeps_only_the_latest_and_says_so(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
     probe.block = 777
+    said: list[str] = []
     logic = LogicAnalyzer(CONFIG, "sim01", probe.connect, max_bytes=20_000)
+    monkeypatch.setattr(logic, "_say", said.append)
     with logic.recording() as recording:
         assert len(logic.capture(0.015)) == 15_000
         threading.Event().wait(0.1)
     capture = recording.capture
     assert capture.first_sample > 50_000
+    (note,) = capture.notes
+    assert "have left the memory" in note
+    assert said == [f"sim01: {note}"]
     assert 15_000 <= len(capture) <= 22_500
     # what is left is the same line, from where it says that it begins
     start = capture.first_sample % len(LINE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from math import ceil
 
 import pytest
 from hypothesis import given, settings
@@ -55,13 +56,16 @@ def test_any_bytes_at_any_rate_phase_and_chunking_come_back_equal(
     data_bits=st.integers(5, 9),
     parity=PARITIES,
     stop_bits=st.sampled_from([1, 1.5, 2]),
+    per_bit=st.one_of(st.just(8.0), st.floats(8, 40)),
 )
-def test_three_percent_of_baud_error_at_eight_samples_a_bit_in_every_format(
-    data: list[int], phase: float, sign: int, data_bits: int, parity: Parity, stop_bits: float
+def test_three_percent_of_baud_error_at_eight_samples_a_bit_or_more_in_every_format(
+    data: list[int], phase: float, sign: int, data_bits: int, parity: Parity, stop_bits: float, per_bit: float
 ) -> None:
     sent = [value % (1 << data_bits) for value in data]
-    line = uart_line(sent, 8 * (1 + 0.03 * sign), phase=phase, data_bits=data_bits, parity=parity, stop_bits=stop_bits)
-    frames = decode(line, 8 * BAUD, data_bits=data_bits, parity=parity, stop_bits=stop_bits)
+    samplerate = ceil(per_bit * BAUD)
+    sent_per_bit = samplerate / BAUD * (1 + 0.03 * sign)
+    line = uart_line(sent, sent_per_bit, phase=phase, data_bits=data_bits, parity=parity, stop_bits=stop_bits)
+    frames = decode(line, samplerate, data_bits=data_bits, parity=parity, stop_bits=stop_bits)
     assert [(frame.value, frame.error) for frame in frames] == [(value, None) for value in sent]
 
 
