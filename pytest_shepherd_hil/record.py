@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -10,19 +11,22 @@ from pytest_shepherd_hil.guard.settle import Settling
 from pytest_shepherd_hil.identity import boots_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pytest_shepherd_hil.board import Board
     from pytest_shepherd_hil.evidence.sources import CrashSources
     from pytest_shepherd_hil.guard.attribution import Window
     from pytest_shepherd_hil.guard.guard import Guard
+    from pytest_shepherd_hil.kernel.incident import Incident
     from pytest_shepherd_hil.report.summary import RunSummary
 
 __all__ = ["RunRecord"]
 
 _PIN_NS = 20_000_000
 """What the pins did for so long after an incident is waited for."""
+_BEFORE_NS = 15_000_000_000
+"""What they did earlier before it than that is not looked at."""
 _AROUND = 50
 """Lines of the console that are shown around what happened outside of tests."""
 
@@ -69,8 +73,7 @@ class RunRecord:
         incidents = guard.incidents(window)
         capture = None
         if "logic" in board.has:
-            said = board.log.lines(incidents[-1].last_line, incidents[-1].last_line + 1) if incidents else []
-            capture = board.logic.snapshot(said[0].time_ns + _PIN_NS if said else None)
+            capture = board.logic.snapshot(*_span(board, incidents))
         folder.write(
             test=window.test,
             log=board.log,
@@ -131,3 +134,12 @@ class RunRecord:
         summary.problems = self._run.problems
         if board.log.disk_error is not None:
             summary.problems.append(f"board {board.name}: the console log is incomplete: {board.log.disk_error}")
+
+
+def _span(board: Board, incidents: Sequence[Incident]) -> tuple[int | None, int]:
+    """Until when the pins are looked at (None: as they are now), and since when, in ``time.monotonic_ns()``."""
+    ends = [board.log.lines(number, number + 1) for each in incidents for number in (each.first_line, each.last_line)]
+    times_ns = [line.time_ns for lines in ends for line in lines]
+    if not times_ns:
+        return None, time.monotonic_ns() - _BEFORE_NS
+    return max(times_ns) + _PIN_NS, min(times_ns) - _BEFORE_NS

@@ -236,7 +236,7 @@ class LogicAnalyzer:
             )
         return channel_console(self, wanted, baudrate or (named.baudrate if named is not None else 115200))
 
-    def snapshot(self, until_ns: int | None = None) -> Capture | None:
+    def snapshot(self, until_ns: int | None = None, since_ns: int | None = None) -> Capture | None:
         """What the running capture or recording, or the last one, has so far; ``None`` where there was none.
 
         For evidence after a crash; from any thread, at any time.
@@ -244,13 +244,16 @@ class LogicAnalyzer:
         Args:
             until_ns: wait for samples taken until then, in ``time.monotonic_ns()``: they may still be on their
                 way. Not for longer than that takes.
+            since_ns: leave out what was taken before, where the host's time tells it; all of it is copied.
         """
         last = self._last
         if last is not None and until_ns is not None:
             # the clock can only be late, by as much as a block is at least
             wanted = last.clock.sample_at(until_ns + round(HOST_TIME_S * 1e9))
             last.wait_for(wanted, STREAM_DELAY_S + HOST_TIME_S)
-        return last.capture() if last is not None else None
+        if last is None:
+            return None
+        return last.capture(last.clock.sample_at(since_ns) if since_ns is not None else 0)
 
     def forget(self) -> None:
         """Let go of the last capture, so that :meth:`snapshot` brings up no earlier test's. One that runs stays.

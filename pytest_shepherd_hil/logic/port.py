@@ -120,7 +120,7 @@ class ChannelPort:
         Raises:
             LogicError: that cannot be told; the message says why.
         """
-        held = self._analyzer.snapshot()
+        held = self._analyzer.snapshot(since_ns=time.monotonic_ns() - round(2 * seconds * 1e9))
         if held is None:
             raise LogicError(f"{self._channel_prefix}has no samples yet")
         try:
