@@ -285,7 +285,7 @@ def test_late_words_are_their_own_boards_affair(suite: Suite) -> None:
             time.sleep(2)
         def test_2(board, shell):
             if board.name == "one":
-                BOARDS["two"].hardware.printk("shprd.k: mem corruption?", age_s=1.2)
+                BOARDS["two"].hardware.printk("shprd.k: mem corruption?", age_s=0.8)
                 time.sleep(0.3)
         """,
         *BOTH,

@@ -231,7 +231,7 @@ def test_what_a_crashed_worker_had_to_say_is_said(suite: Suite) -> None:
             time.sleep(2)
         def test_2(board, console):
             if board.name == "two":
-                board.hardware.printk("shprd.k: mem corruption?", age_s=1.2)
+                board.hardware.printk("shprd.k: mem corruption?", age_s=0.8)
                 board.hardware.printk("something else")
                 console.expect("something else")
                 time.sleep(0.3)
