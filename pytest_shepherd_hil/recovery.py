@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pytest_shepherd_hil.board import Board
+    from pytest_shepherd_hil.console.link import Link
     from pytest_shepherd_hil.kernel.incident import Incident
 
 __all__ = ["recover"]
@@ -116,8 +117,7 @@ def _ways(board: Board, incident: Incident, reason: str) -> Iterator[_Way]:
         mute = not alive
     asked = (not alive or board.power is None) and not mute
     if asked and board.link is not None and not boot_loader_may_listen(board.log):  # a key would stop its count-down
-        how = "SysRq b through its shell" if board.link.read_only else "BREAK and SysRq b"
-        progress = f"{how}, at most {boot_s:g} s"
+        progress = f"{_sysrq_words(board.link)}, at most {boot_s:g} s"
         yield _Way("SysRq b", progress, lambda: _sysrq_reboot(board, reason), boot_s)
     if board.power is not None:
         yield _Way("power cycle", f"power cycle, at most {boot_s:g} s", lambda: _power_cycle(board, reason), boot_s)
@@ -165,6 +165,10 @@ def _order_reboot(board: Board, reason: str) -> None:
     board.died(reason)
 
 
+def _sysrq_words(link: Link) -> str:
+    return "SysRq b through its shell" if link.read_only else "BREAK and SysRq b"
+
+
 def _sysrq_reboot(board: Board, reason: str) -> None:
     assert board.link is not None
     board.expect_restart()
@@ -180,8 +184,7 @@ def _sysrq_reboot(board: Board, reason: str) -> None:
     deadline = time.monotonic() + _SYSRQ_ANSWER_S
     while not any(_RESETTING.search(line.text[:200]) for line in board.log.lines(since)):
         if time.monotonic() >= deadline:
-            how = "SysRq b through its shell" if board.link.read_only else "BREAK and SysRq b"
-            raise RecoveryError(f"the kernel did not answer {how} within {_SYSRQ_ANSWER_S:g} s")
+            raise RecoveryError(f"the kernel did not answer {_sysrq_words(board.link)} within {_SYSRQ_ANSWER_S:g} s")
         time.sleep(0.02)
 
 

@@ -55,15 +55,14 @@ def explain(found: Unproven) -> str:
         f"board {found.board}: a line written to /dev/kmsg over SSH did not come out of {where} "
         f"within {found.waited_s:g} s"
     )
+    measured = f"Measured: {found.measured}. " if found.measured else ""
     if not found.heard:
-        measured = f"Measured: {found.measured}. " if found.measured else ""
         return f"{tried}; not a single byte did. {measured}{_silent(found)}"
     share = len(_TEXT.findall(found.heard)) / len(found.heard)
     if share < _READABLE:
         return (
             f"{tried}, though {len(found.heard)} bytes did, of which {share:.0%} are text: wrong baud rate? "
-            + (f"Measured: {found.measured}. " if found.measured else "")
-            + _kernels_console(found)
+            f"{measured}{_kernels_console(found)}"
         )
     head = f"{tried}, though {len(found.heard)} bytes of text did: "
     if any("hil: f" in line or "fence" in line for line in found.lines):

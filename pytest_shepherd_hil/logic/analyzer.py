@@ -247,12 +247,12 @@ class LogicAnalyzer:
             since_ns: leave out what was taken before, where the host's time tells it; all of it is copied.
         """
         last = self._last
-        if last is not None and until_ns is not None:
+        if last is None:
+            return None
+        if until_ns is not None:
             # the clock can only be late, by as much as a block is at least
             wanted = last.clock.sample_at(until_ns + round(HOST_TIME_S * 1e9))
             last.wait_for(wanted, STREAM_DELAY_S + HOST_TIME_S)
-        if last is None:
-            return None
         return last.capture(last.clock.sample_at(since_ns) if since_ns is not None else 0)
 
     def forget(self) -> None:

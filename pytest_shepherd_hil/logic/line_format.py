@@ -13,7 +13,15 @@ from pytest_shepherd_hil.logic.frames import FRAMING, PARITY
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MIN_COARSE_SAMPLES_PER_BIT", "MIN_SAMPLES_PER_BIT", "SPIKE", "LineFormat", "Parity"]
+__all__ = [
+    "MIN_COARSE_SAMPLES_PER_BIT",
+    "MIN_SAMPLES_PER_BIT",
+    "SPIKE",
+    "LineFormat",
+    "Parity",
+    "least_samplerate",
+    "too_slow",
+]
 
 Parity = Literal["none", "odd", "even", "mark", "space"]
 
@@ -140,18 +148,28 @@ def _meanings(data_bits: int, parity: Parity, bits: int) -> tuple[NDArray[np.uin
     return values.astype(np.uint16), codes
 
 
-def _check_rate(samplerate: int, baudrate: float, coarse: bool) -> None:
+def least_samplerate(baudrate: float) -> int:
+    """The samplerate in Hz that a live line needs."""
+    return ceil(baudrate * MIN_SAMPLES_PER_BIT)
+
+
+def too_slow(samplerate: int, baudrate: float) -> str:
+    """Why a line that is sampled so slowly cannot be read; without what to do about it."""
     per_bit = samplerate / baudrate
-    least = MIN_COARSE_SAMPLES_PER_BIT if coarse else MIN_SAMPLES_PER_BIT
-    if per_bit >= least:
-        return
     why = (
         "below 3 samples a bit no decoder returns the text that was sent"
         if per_bit < MIN_COARSE_SAMPLES_PER_BIT
-        else "at least 8 are needed, as an edge is only known to a sample and the clocks of board and analyzer differ "
-        "(coarse=True tries it with a recording that cannot be made again)"
+        else "at least 8 are needed, as an edge is only known to a sample and the clocks of board and analyzer differ"
     )
+    return f"{samplerate} Hz is only {per_bit:.2g} samples a bit at {baudrate:.9g} baud: {why}"
+
+
+def _check_rate(samplerate: int, baudrate: float, coarse: bool) -> None:
+    per_bit = samplerate / baudrate
+    if per_bit >= (MIN_COARSE_SAMPLES_PER_BIT if coarse else MIN_SAMPLES_PER_BIT):
+        return
+    tries = " (coarse=True tries it with a recording that cannot be made again)"
     raise LogicError(
-        f"{samplerate} Hz is only {per_bit:.2g} samples a bit at {baudrate:.9g} baud: {why}; "
-        f"capture with a samplerate of {ceil(baudrate * MIN_SAMPLES_PER_BIT)} Hz or more"
+        f"{too_slow(samplerate, baudrate)}{tries if per_bit >= MIN_COARSE_SAMPLES_PER_BIT else ''}; "
+        f"capture with a samplerate of {least_samplerate(baudrate)} Hz or more"
     )

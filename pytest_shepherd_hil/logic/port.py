@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from math import ceil
 from typing import TYPE_CHECKING
 
 from pytest_shepherd_hil.console.port import PortLostError
 from pytest_shepherd_hil.errors import ConsoleError, HilError, LogicError
-from pytest_shepherd_hil.logic.line_format import MIN_SAMPLES_PER_BIT
+from pytest_shepherd_hil.logic.line_format import least_samplerate, too_slow
 from pytest_shepherd_hil.logic.samples import unitsize_of
 from pytest_shepherd_hil.logic.uart import UartDecoder
 from pytest_shepherd_hil.text import first_line
@@ -76,12 +75,11 @@ class ChannelPort:
     def _new_decoder(self) -> UartDecoder:
         unitsize = unitsize_of(len(self._follower.channels))
         rate = self._follower.samplerate
-        if rate < MIN_SAMPLES_PER_BIT * self._baudrate:
+        least = least_samplerate(self._baudrate)
+        if rate < least:
             raise LogicError(
-                f"board {self.board}: console on logic channel {self.channel}: {rate} Hz is only "
-                f"{rate / self._baudrate:.2g} samples a bit at {self._baudrate} baud, and 8 are needed, as an edge is "
-                f"only known to a sample; set samplerate to {ceil(MIN_SAMPLES_PER_BIT * self._baudrate)} Hz or more "
-                f"in [boards.{self.board}.logic]"
+                f"board {self.board}: console on logic channel {self.channel}: {too_slow(rate, self._baudrate)}; "
+                f"set samplerate to {least} Hz or more in [boards.{self.board}.logic]"
             )
         return UartDecoder(rate, self._baudrate, unitsize=unitsize, bit=self._bit)
 

@@ -47,6 +47,7 @@ _BUSY_SAID = re.compile(r"already claimed it|LIBUSB_ERROR_BUSY|Resource busy|[Dd
 _FORBIDDEN_SAID = re.compile(r"LIBUSB_ERROR_ACCESS|Access denied|[Pp]ermission denied|insufficient permissions")
 _RATE_SAID = re.compile(r"'samplerate'|[Ii]nvalid samplerate|unsupported samplerate|does not support .*samplerate")
 _OVERRUN_SAID = re.compile(r"overflow|overrun|[Bb]uffer full|FIFO|[Ss]amples? (?:were )?(?:lost|dropped)|too slow")
+_CANNOT_STREAM_SAID = "does not support continuous sampling"
 _UNPLUGGED_SAID = re.compile(
     r"LIBUSB_ERROR_NO_DEVICE|LIBUSB_TRANSFER_NO_DEVICE|No such device|disconnected|unplugged|LIBUSB_ERROR_IO"
     r"|Input/[Oo]utput [Ee]rror|LIBUSB_ERROR_NOT_FOUND"
@@ -99,8 +100,8 @@ def not_begun(
         return LogicError(f"{where}: {quoted} See sigrok-cli --driver {device} --show for those it has")
     if "Unknown device option" in said or "Failed to set device option" in said:
         return LogicError(f"{where}: {quoted} See sigrok-cli --driver {device} --show for the 'options' that it takes")
-    if "does not support continuous sampling" in said:
-        return LogicError(f"{where} cannot stream, and only a streaming analyzer can be used. {told}")
+    if _CANNOT_STREAM_SAID in said:
+        return _cannot_stream(where, told)
     return LogicError(f"{where}: sigrok-cli ended with {code} before it took a sample; it said: {quoted}")
 
 
@@ -114,8 +115,8 @@ def stopped(
     slower = "sample more slowly, take fewer channels, give it a USB port of its own, or use a less busy computer"
     if _OVERRUN_SAID.search(said):
         return OverrunError(f"{where} was overrun at {samplerate} Hz: {slower}. {told}")
-    if "does not support continuous sampling" in said:
-        return LogicError(f"{where} cannot stream, and only a streaming analyzer can be used. {told}")
+    if _CANNOT_STREAM_SAID in said:
+        return _cannot_stream(where, told)
     if _UNPLUGGED_SAID.search(said):
         return DeviceLostError(f"{where} stopped in the middle: {told}. Was it unplugged? See dmesg | tail")
     if code == 0:  # a driver that gives up says nothing: is the device still there?
@@ -129,6 +130,10 @@ def stopped(
         f"{where} stopped in the middle: {told}. Was it unplugged, or is {samplerate} Hz more than its USB port can "
         "carry?"
     )
+
+
+def _cannot_stream(where: str, told: str) -> LogicError:
+    return LogicError(f"{where} cannot stream, and only a streaming analyzer can be used. {told}")
 
 
 def supported_rates(device: str, look: Callable[[str], str]) -> str:

@@ -193,19 +193,24 @@ class Recording:
         """The samples so far; after the block, all of it that the ring still holds. ``notes`` say what has left it."""
         found = self._stream.capture(self._start, self._stop)
         assert found is not None  # a recording begins with its first sample
-        lost = found.first_sample - self._start
-        if not lost:
-            return found
+        return replace(found, notes=self._notes(found.first_sample))
+
+    def _notes(self, first: int) -> tuple[str, ...]:
+        """What there is to say of it, where ``first`` is the oldest sample that is still held."""
+        lost = first - self._start
+        if lost <= 0:
+            return ()
         note = (
-            f"the recording's first {lost / found.samplerate:.3g} s have left the memory, which is too small for it: "
-            "set a larger ring_s or ring_mb in [boards.NAME.logic]"
+            f"the recording's first {lost / self._stream.samplerate:.3g} s have left the memory, which is too small "
+            "for it: set a larger ring_s or ring_mb in [boards.NAME.logic]"
         )
-        return replace(found, notes=(*found.notes, note))
+        return (note,)
 
     def _end(self) -> tuple[str, ...]:
         """It ends here; what there is to say of it."""
         self._stop = self._stream.total
-        return self.capture.notes
+        assert self._stream.ring is not None  # a recording begins with its first sample
+        return self._notes(self._stream.ring.first)
 
 
 class Follower:

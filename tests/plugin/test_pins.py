@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import pytest
 
 from pytest_shepherd_hil.logic import Capture
 from tests.requirements import require
+from tests.sigrok import read_by_sigrok_cli
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,13 +64,7 @@ def test_a_failed_test_shows_what_the_sync_line_did_when_the_kernel_died(suite: 
     last_edge_s = int(kept.edges("sync")[-1]) / kept.samplerate
     assert last_edge_s < oops.start_s < kept.duration_s
     assert kept.frequency("sync") == pytest.approx(10, rel=0.02)
-    raw = subprocess.run(
-        ["sigrok-cli", "-i", str(folder / "capture.sr"), "-O", "binary"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=30,
-        check=True,
-    ).stdout
+    raw = read_by_sigrok_cli(folder / "capture.sr")
     assert raw == kept.samples
     assert_shows_the_crash(folder / "capture.svg")
 

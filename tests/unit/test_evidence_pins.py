@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ from pytest_shepherd_hil.evidence.pins import Pins, look
 from pytest_shepherd_hil.kernel.detector import Detector
 from pytest_shepherd_hil.logic import Capture
 from tests.requirements import require
+from tests.sigrok import read_by_sigrok_cli
 from tests.unit.kernel.kernel_console import OOPS_6_1, last_words
 from tests.unit.logic.uart_line import uart_line
 
@@ -243,13 +243,7 @@ def test_what_was_said_before_the_test_is_in_the_picture_too(tmp_path: Path) -> 
 def test_sigrok_cli_reads_every_sample_of_the_capture_that_is_kept(tmp_path: Path) -> None:
     bench = Bench()
     folder = write(EvidenceRun(tmp_path, "b"), bench)
-    raw = subprocess.run(
-        ["sigrok-cli", "-i", str(folder / "capture.sr"), "-O", "binary"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=30,
-        check=True,
-    ).stdout
+    raw = read_by_sigrok_cli(folder / "capture.sr")
     assert raw == bench.look().capture.samples
 
 

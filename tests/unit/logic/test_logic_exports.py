@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +13,7 @@ from pytest_shepherd_hil.errors import HostError, LogicError
 from pytest_shepherd_hil.logic import Capture
 from pytest_shepherd_hil.logic.saleae import read_csv
 from tests.requirements import require
+from tests.sigrok import read_by_sigrok_cli
 from tests.unit.logic.uart_line import uart_line
 
 if TYPE_CHECKING:
@@ -84,13 +84,7 @@ def test_sigrok_cli_reads_every_sample_of_a_vcd(
     capture = busy(channels, 1000, samplerate)
     file = tmp_path / "x.vcd"
     capture.save_vcd(file)
-    raw = subprocess.run(
-        ["sigrok-cli", "-I", f"vcd:downsample={downsample}", "-i", str(file), "-O", "binary"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=30,
-        check=True,
-    ).stdout
+    raw = read_by_sigrok_cli(file, "-I", f"vcd:downsample={downsample}")
     meta, _, read = raw.partition(b"\n")
     assert meta == b"META samplerate: %d" % samplerate
     assert read == capture.samples

@@ -13,6 +13,7 @@ import pytest
 from pytest_shepherd_hil.errors import HostError, LogicError
 from pytest_shepherd_hil.logic import Capture, srzip
 from tests.requirements import require
+from tests.sigrok import read_by_sigrok_cli
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,13 +63,7 @@ def test_sigrok_cli_reads_every_sample(tmp_path: Path, channels: int, samplerate
     capture = capture_of(channels, samplerate=samplerate)
     file = tmp_path / "x.sr"
     capture.save(file)
-    raw = subprocess.run(
-        ["sigrok-cli", "-i", str(file), "-O", "binary"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=30,
-        check=True,
-    ).stdout
+    raw = read_by_sigrok_cli(file)
     assert raw == capture.samples
     again = tmp_path / "again.sr"
     subprocess.run(["sigrok-cli", "-i", str(file), "-o", str(again)], stdin=subprocess.DEVNULL, timeout=30, check=True)
