@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from pytest_shepherd_hil.commands.journal import WithoutHost
 from pytest_shepherd_hil.commands.unpack import CHUNK, DamagedError, unpacker_for
 from pytest_shepherd_hil.errors import HostError
 from pytest_shepherd_hil.text import printable
@@ -68,7 +67,7 @@ class Input:
         return "(stdin)" if self.name == STDIN else os.fsencode(self.name).decode("utf-8", "backslashreplace")
 
     def chunks(self, on_progress: Callable[[int], None]) -> Iterator[bytes]:
-        """Its bytes, unpacked where they are packed, without the names that a journal puts before the kernel's words.
+        """Its bytes, unpacked where they are packed.
 
         Args:
             on_progress: told how many bytes on disk have been read so far.
@@ -76,7 +75,7 @@ class Input:
         Raises:
             HostError: it cannot be read, or not to its end.
         """
-        names, sort = WithoutHost(), ""
+        sort = ""
         try:
             with self._open() as raw:
                 first = raw.read(CHUNK)
@@ -87,19 +86,18 @@ class Input:
                     self._check_is_text(first)
                 sort = unpack.sort if unpack is not None else ""
                 while first:
-                    for plain in unpack.feed(first) if unpack is not None else (first,):
-                        yield names.feed(plain)
+                    if unpack is None:
+                        yield first
+                    else:
+                        yield from unpack.feed(first)
                     first = raw.read(CHUNK)
                     read += len(first)
                     on_progress(read)
                 if unpack is not None:
                     unpack.finish()
-                if rest := names.finish():
-                    yield rest
         except OSError as error:
             raise HostError(f"cannot read {printable(self.title)}: {error.strerror or error}") from error
         except DamagedError as error:
-            yield names.finish()
             raise HostError(f"cannot read all of {printable(self.title)}: it is damaged {sort} ({error})") from error
 
     def _check_is_text(self, first: bytes) -> None:

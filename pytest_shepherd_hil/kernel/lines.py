@@ -46,8 +46,8 @@ _SYSLOG = re.compile(
     r"(?:(?: \S{1,255}){0,2} (?:kernel|klogd): | \[kernel\] )"
     rf"|<\d{{1,3}}>1 {_ISO} \S{{1,255}} kernel - - (?:-|\[[^\]]{{1,200}}\]) "
 )
-# ``journalctl -o short-monotonic``: behind the kernel's time.
-_HOST = re.compile(r"[A-Za-z0-9][\w.-]{0,63} kernel: ")
+# ``journalctl -o short-monotonic``, with the host or (``--no-hostname``) without: behind the kernel's time.
+_HOST = re.compile(r"(?:[A-Za-z0-9][\w.-]{0,63} )?kernel: ")
 # What other programs put before the kernel's words: loggers of a serial line and LAVA the time of the host, dmesg its
 # own forms of the time (-T, -H, -d), level (-x) and record (-J), Android's logcat.
 _STAMP = re.compile(
@@ -122,7 +122,7 @@ def parse_line(raw: bytes, number: int) -> Line:
         start = match.end()
         if body[start : start + 1] in _VENDOR_FIRSTS and (vendor := _VENDOR.match(body, start)):
             start = vendor.end()
-        elif body.find(" kernel: ", start, start + 72) > 0 and (host := _HOST.match(body, start)):
+        elif body.find(" kernel: ", start - 1, start + 72) >= 0 and (host := _HOST.match(body, start)):
             start = host.end()
         return Line(
             number,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_shepherd_hil.kernel.lines import parse_line
-from pytest_shepherd_hil.kernel.scan import scan_bytes
+from pytest_shepherd_hil.kernel.scan import scan_bytes, scan_stream
 from tests.unit.kernel.kernel_console import OOPS_6_1, WARNING, judge
 
 SAID = [line[15:] for line in OOPS_6_1.splitlines()[:-2]]
@@ -96,3 +96,36 @@ def test_other_programs_in_the_same_channels_are_not_the_kernel(text: str) -> No
         for number, line in enumerate(["Kernel panic - not syncing: no", "kernel BUG at fs/x.c:1!", *SAID[1:4]])
     )
     assert judge(log) == scan_bytes(log.encode()) == []
+
+
+JOURNAL = (
+    b"""\
+[   60.000000] bbb kernel: usb 1-1: new device
+[   60.000001] kernel: Internal error: Oops: 5 [#1]
+[   60.000002] bbb systemd[1]: says kernel: no
+[   60.000003] prose about a kernel: it is one
+no time, bbb kernel: x
+"""
+    + b"x" * 300
+    + b"[   60.000004] bbb kernel: in the middle of a line\n[   60.000005] bbb kernel: last"
+)
+PLAIN = (
+    JOURNAL.replace(b"] bbb kernel: usb", b"] usb")
+    .replace(b"] kernel: Int", b"] Int")
+    .replace(b"] bbb kernel: last", b"] last")
+)
+
+
+def test_the_host_is_taken_out_where_a_journal_puts_it_and_nowhere_else() -> None:
+    messages, plain = ([parse_line(raw, 0).message for raw in text.split(b"\n")] for text in (JOURNAL, PLAIN))
+    assert messages == plain
+    assert messages[1] == "Internal error: Oops: 5 [#1]"
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 20, 64, 127, 128, 129, 1000])
+def test_a_journal_is_judged_alike_whatever_the_chunks(size: int) -> None:
+    data = through("[   61.101000] bbb kernel: ", SAID).encode()
+    chunks = [data[at : at + size] for at in range(0, len(data), size)]
+    (incident,) = scan_stream(chunks)
+    assert [incident] == scan_bytes(data)
+    assert incident.function == "pru0_comm_receive_msg"
